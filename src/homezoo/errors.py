@@ -1,0 +1,33 @@
+"""Every error a user may see. Each message is one line: what is wrong, the value found, what to do."""
+
+
+class HomezooError(Exception):
+    """Base of all errors that the command line shows as one line, without a traceback."""
+
+
+class GGUFError(HomezooError):
+    """A file is not a sound GGUF file; names the key or tensor and the value found."""
+
+
+class UnsupportedError(HomezooError):
+    """A sound file or option that this version cannot run; lists what it can."""
+
+
+class TokenizerError(HomezooError):
+    """A vocabulary that cannot be built, or text and ids that it cannot map."""
+
+
+class TemplateError(HomezooError):
+    """A chat template that is missing, broken, hostile, or refuses the conversation."""
+
+
+class ContextError(HomezooError):
+    """A prompt or answer that does not fit the context; gives both numbers."""
+
+
+class OptionError(HomezooError):
+    """An option out of its range, or options that exclude each other."""
+
+
+class ConstraintError(HomezooError):
+    """A JSON schema, regular expression or grammar that cannot be compiled or followed."""
