@@ -1,8 +1,12 @@
 """The ragged batch: any mix of prompts and single tokens of any sequences, flat, in one forward pass."""
 
+from collections.abc import Sequence as Items
 from dataclasses import dataclass
 
 import numpy as np
+
+from homezoo.errors import ContextError
+from homezoo.models.cache import Sequence
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,3 +22,34 @@ class Batch:
     sequences: np.ndarray  # int32 [T], row of `blocks` that the token belongs to
     blocks: np.ndarray  # int32 [S, B], cache blocks of each sequence
     rows: np.ndarray  # int32 [R], tokens whose logits (or states) are wanted
+
+
+def build_batch(parts: Items[tuple[Sequence, list[int]]], every_row: bool = False) -> Batch:
+    """Extends each sequence by its new tokens and returns the batch that computes them all.
+
+    Logits are wanted of each part's last token, or of every token with `every_row`. A sequence may
+    stand in one part only. Raises ContextError when a part does not fit; no sequence is then changed.
+    """
+    starts = [len(sequence) for sequence, _ in parts]
+    for index, (sequence, new) in enumerate(parts):
+        try:
+            sequence.extend(new)
+        except ContextError:
+            for (earlier, _), start in zip(parts[:index], starts, strict=False):
+                earlier.truncate(start)
+            raise
+    counts = np.array([len(new) for _, new in parts], np.int32)  # [S]
+    total = int(counts.sum())
+    pages = np.zeros((len(parts), max((len(s.blocks) for s, _ in parts), default=0)), np.int32)
+    for row, (sequence, _) in enumerate(parts):
+        pages[row, : len(sequence.blocks)] = sequence.blocks
+    ends = np.cumsum(counts, dtype=np.int32)  # [S]
+    return Batch(
+        tokens=np.array([token for _, new in parts for token in new], np.int32),
+        positions=np.concatenate(
+            [np.arange(n, dtype=np.int32) + start for n, start in zip(counts, starts, strict=True)]
+        ).astype(np.int32),
+        sequences=np.repeat(np.arange(len(parts), dtype=np.int32), counts),
+        blocks=pages,
+        rows=np.arange(total, dtype=np.int32) if every_row else (ends - 1)[counts > 0],
+    )

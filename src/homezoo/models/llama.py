@@ -1,0 +1,124 @@
+"""LLaMA 1, 2 and 3, TinyLlama, Mistral with its sliding window, and Qwen2: one definition for any backend.
+
+They differ in sizes, in which values turn together, in biases and in the window: all said by the file.
+"""
+
+from collections.abc import Mapping
+
+from homezoo.formats.tensor import Tensor
+from homezoo.models.config import ModelConfig
+from homezoo.models.linear import Linear
+from homezoo.models.rope import FACTORS_TENSOR
+from homezoo.models.weights import Weights
+from homezoo.ops.protocol import Array, Ops
+
+
+class Attention:
+    """Grouped-query attention over the cache (Ainslie et al. 2023)."""
+
+    def __init__(self, config: ModelConfig, weights: Weights, layer: int) -> None:
+        prefix = f"blk.{layer}"
+        queries = config.heads * config.head_width  # H·E
+        keys = config.kv_heads * config.head_width  # G·E
+        self.config = config
+        self.layer = layer
+        self.frequencies = config.rope.frequencies()  # float64 [P]
+        self.attn_q = weights.linear(f"{prefix}.attn_q", queries, config.width)
+        self.attn_k = weights.linear(f"{prefix}.attn_k", keys, config.width)
+        self.attn_v = weights.linear(f"{prefix}.attn_v", keys, config.width)
+        self.attn_output = weights.linear(f"{prefix}.attn_output", config.width, queries)
+
+    def __call__(self, ops: Ops, x: Array) -> Array:
+        """x [T, D] to [T, D]."""
+        config = self.config
+        q = self._rotate(ops, self.attn_q(ops, x))  # [T, H·E]
+        k = self._rotate(ops, self.attn_k(ops, x))  # [T, G·E]
+        v = self.attn_v(ops, x)  # [T, G·E]
+        mixed = ops.attention(q, k, v, self.layer, config.attention_scale, config.window)
+        return self.attn_output(ops, mixed)
+
+    def _rotate(self, ops: Ops, x: Array) -> Array:
+        rope = self.config.rope
+        return ops.rope(x, self.frequencies, self.config.head_width, rope.halves, rope.magnitude())
+
+
+class FeedForward:
+    """The gated feed-forward network (Shazeer 2020, SwiGLU)."""
+
+    def __init__(self, config: ModelConfig, weights: Weights, layer: int) -> None:
+        prefix = f"blk.{layer}"
+        self.ffn_gate = weights.linear(f"{prefix}.ffn_gate", config.feed_forward, config.width)
+        self.ffn_up = weights.linear(f"{prefix}.ffn_up", config.feed_forward, config.width)
+        self.ffn_down = weights.linear(f"{prefix}.ffn_down", config.width, config.feed_forward)
+
+    def __call__(self, ops: Ops, x: Array) -> Array:
+        """x [T, D] to [T, D]."""
+        return self.ffn_down(ops, ops.silu_mul(self.ffn_gate(ops, x), self.ffn_up(ops, x)))
+
+
+class Block:
+    """One layer: attention, then the feed-forward network, each added to what came in."""
+
+    def __init__(self, config: ModelConfig, weights: Weights, layer: int) -> None:
+        self.norm_eps = config.norm_eps
+        self.attn_norm = weights.vector(f"blk.{layer}.attn_norm.weight", config.width)
+        self.attention = Attention(config, weights, layer)
+        self.ffn_norm = weights.vector(f"blk.{layer}.ffn_norm.weight", config.width)
+        self.feed_forward = FeedForward(config, weights, layer)
+
+    def __call__(self, ops: Ops, x: Array) -> Array:
+        """x [T, D] to [T, D]."""
+        x = ops.add(x, self.attention(ops, ops.rms_norm(x, self.attn_norm, self.norm_eps)))
+        return ops.add(x, self.feed_forward(ops, ops.rms_norm(x, self.ffn_norm, self.norm_eps)))
+
+    def linears(self) -> dict[str, Linear]:
+        """The weights that deltas can be attached to, by their GGUF names within the layer."""
+        return {
+            name: part
+            for owner in (self.attention, self.feed_forward)
+            for name, part in vars(owner).items()
+            if isinstance(part, Linear)
+        }
+
+
+class Llama:
+    """The whole model. The `ops` of a call carry its batch and cache; arrays are the backend's own."""
+
+    def __init__(self, config: ModelConfig, tensors: Mapping[str, Tensor]) -> None:
+        """Takes the tensors; GGUFError names a missing, extra or wrongly shaped one."""
+        weights = Weights(tensors)
+        self.config = config
+        self.token_embd = weights.matrix("token_embd.weight", config.vocab_size, config.width)
+        self.blocks = [Block(config, weights, layer) for layer in range(config.layers)]
+        self.output_norm = weights.vector("output_norm.weight", config.width)
+        self.output = (
+            Linear(self.token_embd)
+            if config.tied
+            else weights.linear("output", config.vocab_size, config.width)
+        )
+        weights.ignore(FACTORS_TENSOR)
+        weights.check_all_taken(config.architecture)
+
+    def hidden(self, ops: Ops) -> Array:
+        """The last layer's states of the batch's tokens, normed: [T, D]."""
+        x = ops.embed(self.token_embd)
+        for block in self.blocks:
+            x = block(ops, x)
+        return ops.rms_norm(x, self.output_norm, self.config.norm_eps)
+
+    def logits(self, ops: Ops, states: Array) -> Array:
+        """Any of those states [R, D] to logits [R, V]."""
+        return self.output(ops, states)
+
+    def forward(self, ops: Ops) -> Array:
+        """Logits of the rows that the batch asks for: [R, V]."""
+        return self.logits(ops, ops.select(self.hidden(ops)))
+
+    def linears(self) -> dict[str, Linear]:
+        """Every weight that deltas can be attached to, by GGUF name without `.weight`."""
+        named = {
+            f"blk.{layer}.{name}": linear
+            for layer, block in enumerate(self.blocks)
+            for name, linear in block.linears().items()
+        }
+        return named | {"output": self.output}
