@@ -8,8 +8,8 @@ import numpy as np
 from homezoo.errors import ContextError, OptionError, UnsupportedError
 from homezoo.formats.block_types import BlockType
 from homezoo.models.config import ModelConfig
+from homezoo.ops.protocol import BLOCK_POSITIONS
 
-BLOCK_POSITIONS = 64  # the chunk in which attention walks the cache and merges
 CacheType = Literal["f16", "q8_0"]
 CACHE_TYPES: dict[str, BlockType] = {"f16": BlockType.F16, "q8_0": BlockType.Q8_0}
 

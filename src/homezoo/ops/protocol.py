@@ -6,6 +6,7 @@ Letters: T tokens of the ragged batch, D model width, K reduction, N rows of a w
 G key-value heads, E width of a head.
 """
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from homezoo.formats.tensor import Tensor
 
 Array = Any
+BLOCK_POSITIONS = 64  # positions of a cache block: attention walks the cache in these and merges
 
 
 class Ops(Protocol):
@@ -65,3 +67,54 @@ class Ops(Protocol):
 
     def select(self, x: Array) -> Array:
         """The rows of x that the batch asks for (batch.rows): [R, D]."""
+
+
+class Forward(Protocol):
+    """A model, as a backend sees it."""
+
+    def forward(self, ops: Ops) -> Array:
+        """Logits [R, V] of the rows that the batch in `ops` asks for."""
+
+
+class BatchArrays(Protocol):
+    """A ragged batch, as a backend sees it; models/batch.py says what the arrays hold."""
+
+    @property
+    def tokens(self) -> np.ndarray:
+        """int32 [T]."""
+
+    @property
+    def positions(self) -> np.ndarray:
+        """int32 [T]."""
+
+    @property
+    def sequences(self) -> np.ndarray:
+        """int32 [T]."""
+
+    @property
+    def blocks(self) -> np.ndarray:
+        """int32 [S, B]."""
+
+    @property
+    def rows(self) -> np.ndarray:
+        """int32 [R]."""
+
+
+class CacheArrays(Protocol):
+    """A key-value cache, as a backend sees it; models/cache.py says what the bytes hold."""
+
+    @property
+    def type(self) -> str:
+        """f16 or q8_0."""
+
+    @property
+    def head_width(self) -> int:
+        """E."""
+
+    @property
+    def k(self) -> Sequence[np.ndarray]:
+        """Keys of each layer: uint8 [blocks, G, BLOCK_POSITIONS, row bytes]."""
+
+    @property
+    def v(self) -> Sequence[np.ndarray]:
+        """Values of each layer, likewise."""
