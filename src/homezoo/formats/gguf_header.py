@@ -5,6 +5,7 @@ the alignment; the tensors' bytes. Source: github.com/ggml-org/ggml, docs/gguf.m
 """
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from struct import Struct
 from typing import NamedTuple
@@ -17,7 +18,10 @@ from homezoo.formats.gguf_strings import check_utf8, find_strings
 from homezoo.formats.gguf_types import (
     DEFAULT_ALIGNMENT,
     MAGIC,
+    MAX_ALIGNMENT,
     MAX_DIMENSIONS,
+    MAX_KEY_BYTES,
+    MAX_NAME_BYTES,
     NUMBER_DTYPES,
     TENSOR_LAYOUTS,
     VERSIONS,
@@ -25,11 +29,8 @@ from homezoo.formats.gguf_types import (
 )
 from homezoo.formats.gguf_values import LENGTH_BYTES, LongString, Metadata, StringArray
 
-_MAX_KEY_BYTES = 65535  # the specification's limit for keys
-_MAX_NAME_BYTES = 255  # the specification says 64; longer ones exist (GGML_MAX_NAME is settable)
 _SHORT_STRING_BYTES = 4096  # longer strings stay in the file until asked for
 _SHORT_ARRAY_BYTES = 4096  # longer number arrays are views of the file
-_MAX_ALIGNMENT = 1 << 20  # far above any page or disk block
 
 # What a header may hold in memory. Every count is charged here before it is believed, so that no
 # file can make the reader take more; the largest vocabularies (1 M strings) need 8 MB.
@@ -105,7 +106,8 @@ class _Cursor:
         return start
 
     def number(self, layout: Struct, what: str) -> int | float:
-        return layout.unpack_from(self.data, self.skip(layout.size, what))[0]
+        found: int | float = layout.unpack_from(self.data, self.skip(layout.size, what))[0]
+        return found
 
     def u32(self, what: str) -> int:
         return int(self.number(_U32, what))
@@ -178,9 +180,9 @@ def _alignment(metadata: Metadata) -> int:
     kind, _ = metadata.type_of("general.alignment")
     if kind is not ValueType.UINT32:
         raise GGUFError(f"general.alignment is of type {kind.name} instead of UINT32")
-    if found & (found - 1) or not 0 < found <= _MAX_ALIGNMENT:
+    if found & (found - 1) or not 0 < found <= MAX_ALIGNMENT:
         raise GGUFError(
-            f"general.alignment is {found}; it must be a power of two up to {_MAX_ALIGNMENT}"
+            f"general.alignment is {found}; it must be a power of two up to {MAX_ALIGNMENT}"
         )
     return int(found)
 
@@ -188,7 +190,7 @@ def _alignment(metadata: Metadata) -> int:
 def _read_metadata(cursor: _Cursor, count: int) -> Metadata:
     metadata = Metadata()
     for index in range(count):
-        key = cursor.name(_MAX_KEY_BYTES, f"key {index}")
+        key = cursor.name(MAX_KEY_BYTES, f"key {index}")
         if key in metadata:
             raise GGUFError(f"key {key!r} appears twice")
         kind = cursor.value_type(f"key {key!r}")
@@ -242,9 +244,7 @@ def _read_array(cursor: _Cursor, kind: ValueType, key: str) -> StringArray | np.
     return _read_numbers(cursor, kind, count, start, key)
 
 
-def _read_numbers(
-    cursor: _Cursor, kind: ValueType, count: int, start: int, key: str
-) -> np.ndarray:
+def _read_numbers(cursor: _Cursor, kind: ValueType, count: int, start: int, key: str) -> np.ndarray:
     dtype = NUMBER_DTYPES[kind]
     if kind is ValueType.BOOL:
         raw = np.frombuffer(cursor.data, np.uint8, count, start)
@@ -261,7 +261,7 @@ def _read_numbers(
 
 def _read_entry(cursor: _Cursor, index: int, alignment: int) -> TensorEntry:
     """One line of the tensor table; its offset still counts from the start of the tensor data."""
-    name = cursor.name(_MAX_NAME_BYTES, f"the name of tensor {index}")
+    name = cursor.name(MAX_NAME_BYTES, f"the name of tensor {index}")
     what = f"tensor {name!r}"
     dimensions = cursor.u32(f"the dimensions of {what}")
     if not 1 <= dimensions <= MAX_DIMENSIONS:
@@ -302,6 +302,6 @@ def _check_places(tensors: list[TensorEntry], file_size: int) -> None:
                 "damaged, download it again"
             )
     ordered = sorted(tensors, key=lambda entry: entry.offset)
-    for first, second in zip(ordered, ordered[1:], strict=False):
+    for first, second in pairwise(ordered):
         if first.offset + first.size > second.offset:
             raise GGUFError(f"tensors {first.name!r} and {second.name!r} overlap")

@@ -3,6 +3,7 @@
 import mmap
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import numpy as np
 
@@ -36,7 +37,7 @@ class GGUFFile:
         self.unsupported = unsupported
 
     @classmethod
-    def open(cls, path: str | Path) -> "GGUFFile":
+    def open(cls, path: str | Path) -> Self:
         """Map a file, or all parts of a split one (by the path of any part).
 
         Metadata are those of the first part. Raises GGUFError for whatever is wrong.
@@ -60,7 +61,7 @@ class GGUFFile:
         self.tensors.clear()
         self.metadata.clear()
 
-    def __enter__(self) -> "GGUFFile":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -12,6 +12,9 @@ MAGIC = b"GGUF"
 VERSIONS = (2, 3)
 DEFAULT_ALIGNMENT = 32  # the specification's, when general.alignment is absent
 MAX_DIMENSIONS = 4  # GGML_MAX_DIMS
+MAX_KEY_BYTES = 65535  # the specification's limit
+MAX_NAME_BYTES = 255  # of a tensor; the specification says 64, but ggml can be built for more
+MAX_ALIGNMENT = 1 << 20  # far above any page or disk block
 
 
 class ValueType(IntEnum):
