@@ -1,0 +1,1 @@
+"""Bytes on disk: GGUF files and the block formats in them."""

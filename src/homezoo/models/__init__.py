@@ -1,0 +1,1 @@
+"""One file per architecture, and what all of them share: sizes, weights, batch, cache."""

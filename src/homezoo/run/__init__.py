@@ -1,0 +1,1 @@
+"""The job of generating: sampling, constraints, the loop, and the public Model."""
