@@ -133,21 +133,21 @@ HAND_256 = [
     (
         BlockType.Q2_K,
         [0x23] + [0] * 1 + [0x01] + [0] * 13 + [0x39] + [0] * 63 + half(1.0) + half(0.5),
-        {**{i: -1.0 for i in range(16)}, 0: 2.0, 32: 2.0},
+        {**dict.fromkeys(range(16), -1.0), 0: 2.0, 32: 2.0},
         0.0,
     ),
     # third bit set for element 0 only; all 2-bit codes 1; scales 33 for group 0, else 32 (zero)
     (
         BlockType.Q3_K,
         [1] + [0] * 31 + [0x55] * 64 + [0x01] + [0] * 7 + [0xAA] * 4 + half(2.0),
-        {**{i: -6.0 for i in range(16)}, 0: 2.0},
+        {**dict.fromkeys(range(16), -6.0), 0: 2.0},
         0.0,
     ),
     # scale 0 is 5 and minimum 0 is 7; scale 4 is 0x21 and minimum 4 is 0x12 (upper bits apart)
     (
         BlockType.Q4_K,
         half(1.0) + half(1.0) + [0x85, 0, 0, 0, 0x47, 0, 0, 0, 0x21, 0, 0, 0] + [0x32] * 128,
-        {**{i: 3.0 for i in range(32)}, **{i: 48.0 for i in range(128, 160)}},
+        {**dict.fromkeys(range(32), 3.0), **dict.fromkeys(range(128, 160), 48.0)},
         0.0,
     ),
     # as Q4_K's group 0, with the fifth bit (16) of element 3 set and code 2 else
@@ -159,7 +159,7 @@ HAND_256 = [
         + [0, 0, 0, 1]
         + [0] * 28
         + [0x32] * 128,
-        {**{i: 3.0 for i in range(32)}, 3: 83.0},
+        {**dict.fromkeys(range(32), 3.0), 3: 83.0},
         0.0,
     ),
     # codes 0 but the upper bits 2 (32): zero; byte 0 of the low nibbles gives elements 0 and 64
@@ -173,7 +173,7 @@ HAND_256 = [
     (
         BlockType.IQ4_XS,
         half(1.0) + [0xAA, 0xAA] + [0x30, 0, 0, 0] + [0x88] * 16 + [0xF0] * 16 + [0] * 96,
-        {**{i: -381.0 for i in range(32, 48)}, **{i: 339.0 for i in range(48, 64)}},
+        {**dict.fromkeys(range(32, 48), -381.0), **dict.fromkeys(range(48, 64), 339.0)},
         0.0,
     ),
 ]
