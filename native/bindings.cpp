@@ -1,0 +1,149 @@
+// The only file that knows Python: checks shapes and types, then calls. std::invalid_argument becomes ValueError.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <cstring>
+#include <stdexcept>
+#include <string>
+
+#include "program.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+using namespace homezoo;
+
+namespace {
+
+using Rows = nb::ndarray<const uint8_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;  // [N, row bytes]
+using Floats = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Matrix = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using Doubles = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Ids = nb::ndarray<const int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Table = nb::ndarray<const int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using Pages = nb::ndarray<uint8_t, nb::ndim<4>, nb::c_contig, nb::device::cpu>;  // [blocks, G, 64, row bytes]
+using NewMatrix = nb::ndarray<nb::numpy, float, nb::ndim<2>>;
+
+Weight weight_of(const Rows& rows, int type, int width) {
+  if (type < 0 || type >= kTypes || !block_size_of(type))
+    throw std::invalid_argument("no kernel for tensor type " + std::to_string(type));
+  if (width < 1 || width % block_size_of(type))
+    throw std::invalid_argument("a width of " + std::to_string(width) + " is no whole number of blocks");
+  const size_t expected = size_t(width / block_size_of(type)) * size_t(block_bytes_of(type));
+  if (rows.shape(1) != expected)
+    throw std::invalid_argument("rows of " + std::to_string(rows.shape(1)) + " bytes, expected " +
+                                std::to_string(expected) + " for " + std::to_string(width) + " values");
+  return {rows.data(), rows.shape(1), width};
+}
+
+std::vector<float> copy_of(const Floats& a) { return {a.data(), a.data() + a.shape(0)}; }
+
+NewMatrix new_matrix(size_t rows, size_t width) {
+  float* data = new float[rows * width ? rows * width : 1];
+  nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<float*>(p); });
+  return NewMatrix(data, {rows, width}, owner);
+}
+
+CacheView cache_of(const Pages& keys, const Pages& values, int width, bool q8) {
+  for (int i = 0; i < 4; i++)
+    if (keys.shape(i) != values.shape(i)) throw std::invalid_argument("keys and values differ in shape");
+  const size_t row = q8 ? size_t(width) / 32 * 34 : size_t(width) * 2;
+  if (keys.shape(2) != 64 || keys.shape(3) != row)
+    throw std::invalid_argument("cache blocks of " + std::to_string(keys.shape(2)) + " positions of " +
+                                std::to_string(keys.shape(3)) + " bytes, expected 64 of " + std::to_string(row));
+  return {keys.data(), values.data(), int(keys.shape(0)), int(keys.shape(1)), width, q8};
+}
+
+NewMatrix run(Program& program, const Ids& tokens, const Ids& positions, const Ids& sequences, const Table& blocks,
+              const Ids& rows) {
+  if (positions.shape(0) != tokens.shape(0) || sequences.shape(0) != tokens.shape(0))
+    throw std::invalid_argument("tokens, positions and sequences differ in length");
+  const BatchView batch{tokens.data(),          positions.data(),      sequences.data(),
+                        blocks.data(),          rows.data(),           int(tokens.shape(0)),
+                        int(blocks.shape(0)),   int(blocks.shape(1)),  int(rows.shape(0))};
+  const size_t count = program.output_by_row() ? rows.shape(0) : tokens.shape(0);
+  NewMatrix out = new_matrix(count, size_t(program.output_width()));
+  float* data = out.data();
+  nb::gil_scoped_release release;
+  program.run(batch, data);
+  return out;
+}
+
+NewMatrix dequantize(const Rows& rows, int type, int width) {
+  const Weight w = weight_of(rows, type, width);
+  NewMatrix out = new_matrix(rows.shape(0), size_t(width));
+  for (size_t n = 0; n < rows.shape(0); n++)
+    active_section().dequantize[type](w.data + n * w.row_bytes, out.data() + n * size_t(width), width);
+  return out;
+}
+
+std::vector<std::string> section_names() {
+  const Section* all[8];
+  std::vector<std::string> names;
+  for (int i = 0, n = sections_here(all, 8); i < n; i++) names.push_back(all[i]->name);
+  return names;
+}
+
+void bind_program(nb::module_& m) {
+  nb::class_<Threads>(m, "Threads", "A pool of threads that programs share; one program runs at a time.")
+      .def(nb::init<int>(), "count"_a)
+      .def_prop_ro("count", &Threads::count);
+
+  nb::class_<Program>(m, "Program", "A recorded forward pass; values are numbered in the order they are made.")
+      .def("__init__", [](Program* self, std::shared_ptr<Threads> threads) {
+        new (self) Program(std::move(threads), active_section());
+      }, "threads"_a)
+      .def("embed", [](Program& p, const Rows& table, int type, int width) {
+        return p.embed(type, weight_of(table, type, width), int(table.shape(0)));
+      }, "table"_a, "type"_a, "width"_a, nb::keep_alive<1, 2>())
+      .def("matmul", [](Program& p, int x, const Rows& weight, int type, int width) {
+        return p.matmul(x, type, weight_of(weight, type, width), int(weight.shape(0)));
+      }, "x"_a, "weight"_a, "type"_a, "width"_a, nb::keep_alive<1, 3>())
+      .def("matmul_float", [](Program& p, int x, const Matrix& weight) {
+        const Weight w{reinterpret_cast<const uint8_t*>(weight.data()), weight.shape(1) * 4, int(weight.shape(1))};
+        return p.matmul(x, kF32, w, int(weight.shape(0)));
+      }, "x"_a, "weight"_a, nb::keep_alive<1, 3>())
+      .def("rms_norm", [](Program& p, int x, const Floats& weight, float eps) {
+        return p.rms_norm(x, copy_of(weight), eps, int(weight.shape(0)));
+      }, "x"_a, "weight"_a, "eps"_a)
+      .def("layer_norm", [](Program& p, int x, const Floats& weight, const Floats& bias, float eps) {
+        return p.layer_norm(x, copy_of(weight), copy_of(bias), eps);
+      }, "x"_a, "weight"_a, "bias"_a, "eps"_a)
+      .def("add", &Program::add, "x"_a, "y"_a, "scale"_a = 1.0f)
+      .def("add_bias", [](Program& p, int x, const Floats& bias) { return p.add_bias(x, copy_of(bias)); }, "x"_a,
+           "bias"_a)
+      .def("silu_mul", &Program::silu_mul, "gate"_a, "up"_a)
+      .def("gelu", &Program::gelu, "x"_a)
+      .def("rope", [](Program& p, int x, const Doubles& frequencies, int head_width, bool halves, float magnitude) {
+        const double* f = frequencies.data();
+        return p.rope(x, {{f, f + frequencies.shape(0)}, magnitude}, head_width, halves);
+      }, "x"_a, "frequencies"_a, "head_width"_a, "halves"_a, "magnitude"_a)
+      .def("attention", [](Program& p, int q, int k, int v, const Pages& keys, const Pages& values, int width, bool q8,
+                           float scale, int window) {
+        return p.attention(q, k, v, cache_of(keys, values, width, q8), scale, window);
+      }, "q"_a, "k"_a, "v"_a, "keys"_a, "values"_a, "head_width"_a, "q8"_a, "scale"_a, "window"_a,
+           nb::keep_alive<1, 5>(), nb::keep_alive<1, 6>())
+      .def("select", &Program::select, "x"_a)
+      .def("finish", &Program::finish, "output"_a)
+      .def("width", &Program::width, "value"_a)
+      .def_prop_ro("memory_bytes", &Program::memory_bytes)
+      .def("run", &run, "tokens"_a, "positions"_a, "sequences"_a, "blocks"_a, "rows"_a,
+           "The output for a batch: float32 [rows or tokens, width].");
+}
+
+}  // namespace
+
+NB_MODULE(_native, m) {
+  m.doc() = "homezoo's kernels. ops/native.py is their only user.";
+  bind_program(m);
+  m.def("dequantize", &dequantize, "rows"_a, "type"_a, "width"_a, "Rows of blocks [N, row bytes] as floats [N, width].");
+  m.def("section", [] { return std::string(active_section().name); }, "The kernels in use on this CPU.");
+  m.def("sections", &section_names, "All kernels that this CPU can execute, plain first.");
+  m.def("use_section", [](const std::string& name) { use_section(name.c_str()); }, "name"_a,
+        "Chooses kernels by name for programs made from now on.");
+  m.def("section_notice", [] { return std::string(section_notice()); },
+        "Why faster kernels stepped aside, or an empty string.");
+}

@@ -1,0 +1,133 @@
+// Norms, activations and the rounding of activations to int8, written once over eight lanes.
+// No include guard: each section includes this file inside its own namespace.
+
+// e^x per lane, error below 2 units in the last place for -87.3 < x < 88.7; outside it stays at the ends.
+// Method: x = n ln 2 + r with |r| <= ln(2)/2, then a degree-6 polynomial (Cephes expf coefficients).
+static inline Floats8 exp8(Floats8 x) {
+  x = min8(set8(88.3762626647950f), max8(set8(-87.3365478515625f), x));  // this order keeps NaN
+  const Floats8 n = round8(mul8(x, set8(1.44269504088896341f)));
+  Floats8 r = fma8(n, set8(-0.693359375f), x);
+  r = fma8(n, set8(2.12194440e-4f), r);
+  Floats8 p = set8(1.9875691500e-4f);
+  p = fma8(p, r, set8(1.3981999507e-3f));
+  p = fma8(p, r, set8(8.3334519073e-3f));
+  p = fma8(p, r, set8(4.1665795894e-2f));
+  p = fma8(p, r, set8(1.6666665459e-1f));
+  p = fma8(p, r, set8(5.0000001201e-1f));
+  p = fma8(p, mul8(r, r), add8(r, set8(1.0f)));
+  return mul8(p, power_of_two8(n));
+}
+
+static inline float exp1(float x) {
+  float out[8];
+  store8(out, exp8(set8(x)));
+  return out[0];
+}
+
+template <class Body>  // body(i, lanes): eight values from i on, or `lanes` of them at the end
+static inline void each8(size_t n, Body body) {
+  size_t i = 0;
+  for (; i + 8 <= n; i += 8) body(i, 8);
+  if (i < n) body(i, int(n - i));
+}
+
+static inline Floats8 load_some8(const float* p, int lanes) { return lanes == 8 ? load8(p) : load8(p, lanes); }
+static inline void store_some8(float* p, Floats8 a, int lanes) {
+  if (lanes == 8) store8(p, a);
+  else store8(p, a, lanes);
+}
+
+static void rms_norm(const float* x, const float* weight, float eps, int width, float* y) {
+  Floats8 squares = zero8();
+  each8(size_t(width), [&](size_t i, int lanes) {
+    const Floats8 a = load_some8(x + i, lanes);
+    squares = fma8(a, a, squares);
+  });
+  const Floats8 scale = set8(1.0f / sqrt1(sum8(squares) / float(width) + eps));
+  each8(size_t(width), [&](size_t i, int lanes) {
+    store_some8(y + i, mul8(mul8(load_some8(x + i, lanes), scale), load_some8(weight + i, lanes)), lanes);
+  });
+}
+
+static void layer_norm(const float* x, const float* weight, const float* bias, float eps, int width, float* y) {
+  Floats8 total = zero8();
+  each8(size_t(width), [&](size_t i, int lanes) { total = add8(total, load_some8(x + i, lanes)); });
+  const float mean = sum8(total) / float(width);
+  float squares = 0;
+  each8(size_t(width), [&](size_t i, int lanes) {
+    float part[8] = {};
+    for (int k = 0; k < lanes; k++) part[k] = x[i + size_t(k)] - mean;
+    squares += sum8(mul8(load8(part), load8(part)));
+  });
+  const float scale = 1.0f / sqrt1(squares / float(width) + eps);
+  each8(size_t(width), [&](size_t i, int lanes) {
+    const Floats8 a = mul8(mul8(sub8(load_some8(x + i, lanes), set8(mean)), set8(scale)),
+                           load_some8(weight + i, lanes));
+    store_some8(y + i, bias ? add8(a, load_some8(bias + i, lanes)) : a, lanes);
+  });
+}
+
+static void silu_mul(const float* gate, const float* up, size_t n, float* y) {
+  each8(n, [&](size_t i, int lanes) {
+    const Floats8 g = load_some8(gate + i, lanes);
+    const Floats8 silu = div8(g, add8(set8(1.0f), exp8(sub8(zero8(), g))));
+    store_some8(y + i, mul8(silu, load_some8(up + i, lanes)), lanes);
+  });
+}
+
+// x/2 (1 + tanh(z)) = x / (1 + e^(-2z)) with z = sqrt(2/pi) (x + 0.044715 x^3)
+static void gelu(const float* x, size_t n, float* y) {
+  each8(n, [&](size_t i, int lanes) {
+    const Floats8 a = load_some8(x + i, lanes);
+    const Floats8 cubic = fma8(mul8(mul8(a, a), a), set8(0.044715f), a);
+    const Floats8 e = exp8(mul8(cubic, set8(-1.5957691216057308f)));
+    store_some8(y + i, div8(a, add8(set8(1.0f), e)), lanes);
+  });
+}
+
+// One block of `n` values (32 or 256) to int8: codes = round(x * 127 / max|x|), returns the scale max|x| / 127.
+static inline float round_block(const float* x, int n, int8_t* codes) {
+  Floats8 highest = zero8();
+  for (int i = 0; i < n; i += 8) highest = max8(highest, abs8(load8(x + i)));
+  const float peak = highest8(highest);
+  const Floats8 inverse = set8(peak > 0 ? 127.0f / peak : 0.0f);
+  for (int i = 0; i < n; i += 8) store_codes8(codes + i, round8(mul8(load8(x + i), inverse)));
+  return peak / 127.0f;
+}
+
+static inline int16_t sum_codes(const int8_t* codes, int n) {
+  int total = 0;
+  for (int i = 0; i < n; i++) total += codes[i];
+  return int16_t(total);
+}
+
+static void round32(const float* x, int width, int8_t* codes, float* scales, int16_t* sum32) {
+  for (int b = 0; b < width / 32; b++) {
+    scales[b] = round_block(x + 32 * b, 32, codes + 32 * b);
+    sum32[b] = sum_codes(codes + 32 * b, 32);
+  }
+}
+
+static void round256(const float* x, int width, int8_t* codes, float* scales, int16_t* sum16, int16_t* sum32) {
+  for (int b = 0; b < width / 256; b++) scales[b] = round_block(x + 256 * b, 256, codes + 256 * b);
+  for (int g = 0; g < width / 16; g++) sum16[g] = sum_codes(codes + 16 * g, 16);
+  for (int g = 0; g < width / 32; g++) sum32[g] = int16_t(sum16[2 * g] + sum16[2 * g + 1]);
+}
+
+template <class F>
+static void dequantize_row(const uint8_t* row, float* out, int width) {
+  uint8_t codes[32];
+  for (int b = 0; b < width / F::kBlock; b++, row += F::kBytes) {
+    int16_t scale[16] = {1}, min[16] = {1};
+    if constexpr (F::kBlock == 256) F::groups(row, scale, min);
+    const float d = F::scale(row), m = F::min_scale(row);
+    for (int c = 0; c < F::kBlock / 32; c++) {
+      store32(codes, F::codes(row, c));
+      for (int i = 0; i < 32; i++) {
+        const int g = (32 * c + i) / F::kGroup;
+        const float value = (d * float(scale[g])) * float(int(codes[i]) - F::kOffset);
+        *out++ = F::kMins ? value - m * float(min[g]) : value;
+      }
+    }
+  }
+}

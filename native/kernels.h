@@ -1,0 +1,61 @@
+// All kernels of one section, and the function that hands out its table.
+// Included by section_*.cpp inside the section's namespace, after its vector operations.
+#include "blocks.h"
+#include "elementwise.h"
+#include "attention.h"
+#include "matmul_float.h"
+#include "matmul_plain.h"
+#if defined(HOMEZOO_X86_ROWS)
+#include "matmul_rows_x86.h"
+#include "matmul_tiles_x86.h"
+#endif
+
+template <class F>
+static void offer(Section& s, int type) {
+#if defined(HOMEZOO_X86_ROWS)
+  s.few[type] = matmul_few<F>;
+  s.many[type] = matmul_many<F>;
+#else
+  s.few[type] = s.many[type] = matmul_plain<F>;
+#endif
+  s.dequantize[type] = dequantize_row<F>;
+}
+
+template <class F>
+static void offer_float(Section& s, int type) {
+  s.few[type] = matmul_float_few<F>;
+  s.many[type] = matmul_float_many<F>;
+  s.dequantize[type] = dequantize_float_row<F>;
+}
+
+static Section make_section(const char* name, int many_from, int tile_rows) {
+  Section s{};
+  s.name = name;
+  s.many_from = many_from;
+  s.tile_rows = tile_rows;
+  offer_float<F32>(s, kF32);
+  offer_float<F16>(s, kF16);
+  offer_float<BF16>(s, kBF16);
+  offer<Q4_0>(s, kQ4_0);
+  offer<Q4_1>(s, kQ4_1);
+  offer<Q5_0>(s, kQ5_0);
+  offer<Q5_1>(s, kQ5_1);
+  offer<Q8_0>(s, kQ8_0);
+  offer<Q2_K>(s, kQ2_K);
+  offer<Q3_K>(s, kQ3_K);
+  offer<Q4_K>(s, kQ4_K);
+  offer<Q5_K>(s, kQ5_K);
+  offer<Q6_K>(s, kQ6_K);
+  offer<IQ4_NL>(s, kIQ4_NL);
+  offer<IQ4_XS>(s, kIQ4_XS);
+  offer<MXFP4>(s, kMXFP4);
+  s.round32 = round32;
+  s.round256 = round256;
+  s.attend = attend;
+  s.store = store_cache_row;
+  s.rms_norm = rms_norm;
+  s.layer_norm = layer_norm;
+  s.silu_mul = silu_mul;
+  s.gelu = gelu;
+  return s;
+}

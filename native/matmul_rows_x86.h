@@ -1,0 +1,175 @@
+// A few tokens times quantised rows as they lie in the file (decode), 256-bit registers.
+// Four rows at a time: their integers are reduced together, then one fused multiply-add continues four float chains.
+// No include guard: each section includes this file inside its own namespace.
+
+// Sums of four neighbouring products: u8 codes times s8 activations, added to eight int32 lanes.
+template <int bits>
+static inline __m256i dot4(__m256i sum, __m256i u, __m256i a) {
+#ifdef HOMEZOO_VNNI
+  return _mm256_dpbusd_epi32(sum, u, a);
+#else
+  const __m256i ones = _mm256_set1_epi16(1);
+  if constexpr (bits <= 6) {  // a pair is at most 2 * 63 * 127 = 16002: no saturation
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(u, a), ones));
+  } else {  // u - 128 as magnitude times sign: a pair is at most 2 * 128 * 127 = 32512
+    const __m256i w = flip_sign(u);
+    const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(a, w));
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, ones));
+  }
+#endif
+}
+
+// What dot4 leaves to subtract: it computes with u - 128 by itself where it must split signs.
+template <class F>
+static constexpr int dot_offset() {
+#ifdef HOMEZOO_VNNI
+  return F::kOffset;
+#else
+  return F::kBits == 8 ? 0 : F::kOffset;
+#endif
+}
+
+// One int16 scale for each 16-bit lane of a chunk: one group of 32, or two groups of 16.
+template <int group>
+static inline __m256i chunk_scale(const int16_t* scale, int chunk) {
+  if constexpr (group == 32) return _mm256_set1_epi16(scale[chunk]);
+  return _mm256_setr_m128i(_mm_set1_epi16(scale[2 * chunk]), _mm_set1_epi16(scale[2 * chunk + 1]));
+}
+
+// [sum of a, sum of b, sum of c, sum of d], each over its eight lanes.
+static inline __m128i reduce4(__m256i a, __m256i b, __m256i c, __m256i d) {
+  const __m256i s = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+  return _mm_add_epi32(_mm256_castsi256_si128(s), _mm256_extracti128_si256(s, 1));
+}
+
+template <class F>
+static inline __m128 scales_of4(const uint8_t* b, size_t pitch) {
+  return _mm_setr_ps(F::scale(b), F::scale(b + pitch), F::scale(b + 2 * pitch), F::scale(b + 3 * pitch));
+}
+template <class F>
+static inline __m128 min_scales_of4(const uint8_t* b, size_t pitch) {
+  return _mm_setr_ps(F::min_scale(b), F::min_scale(b + pitch), F::min_scale(b + 2 * pitch),
+                     F::min_scale(b + 3 * pitch));
+}
+
+template <class F, int M>
+static void rows4_of_32(const uint8_t* rows, size_t pitch, const Activations& x, int token, float* y,
+                        size_t stride) {
+  const int blocks = x.width / 32;
+  const int8_t* codes = x.codes + size_t(token) * size_t(x.width);
+  const float* scales = x.scales + size_t(token) * size_t(blocks);
+  const int16_t* sums = x.sum32 + size_t(token) * size_t(blocks);
+  __m128 chain[M];
+  for (int m = 0; m < M; m++) chain[m] = _mm_setzero_ps();
+  for (int b = 0; b < blocks; b++) {
+    const uint8_t* p = rows + size_t(b) * F::kBytes;
+    _mm_prefetch(reinterpret_cast<const char*>(p + 4 * pitch), _MM_HINT_T0);
+    __m256i u[4];
+    for (int r = 0; r < 4; r++) u[r] = F::codes(p + size_t(r) * pitch, 0);
+    const __m128 d = scales_of4<F>(p, pitch);
+    for (int m = 0; m < M; m++) {
+      const __m256i a = load32(reinterpret_cast<const uint8_t*>(codes) + size_t(m) * size_t(x.width) + 32 * b);
+      const __m256i zero = _mm256_setzero_si256();
+      __m128i total = reduce4(dot4<F::kBits>(zero, u[0], a), dot4<F::kBits>(zero, u[1], a),
+                              dot4<F::kBits>(zero, u[2], a), dot4<F::kBits>(zero, u[3], a));
+      const int sum = sums[m * blocks + b];
+      const __m128 scale = _mm_set1_ps(scales[m * blocks + b]);
+      if (dot_offset<F>()) total = _mm_sub_epi32(total, _mm_set1_epi32(dot_offset<F>() * sum));
+      chain[m] = _mm_fmadd_ps(_mm_cvtepi32_ps(total), _mm_mul_ps(d, scale), chain[m]);
+      if (F::kMins)
+        chain[m] = _mm_fmadd_ps(_mm_set1_ps(float(-sum)), _mm_mul_ps(min_scales_of4<F>(p, pitch), scale), chain[m]);
+    }
+  }
+  for (int m = 0; m < M; m++) _mm_storeu_ps(y + size_t(m) * stride, chain[m]);
+}
+
+// Sum over groups of minima (or scale * offset) times sums of activations, as int32 lanes to reduce.
+template <class F>
+static inline __m256i minima_of(const int16_t* min, const int16_t* sum16, const int16_t* sum32) {
+  if constexpr (F::kGroup == 16)
+    return _mm256_madd_epi16(load32(reinterpret_cast<const uint8_t*>(min)),
+                             load32(reinterpret_cast<const uint8_t*>(sum16)));
+  return _mm256_zextsi128_si256(_mm_madd_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(min)),
+                                               _mm_loadu_si128(reinterpret_cast<const __m128i*>(sum32))));
+}
+
+// int32 lanes of one block of 256: sum over chunks of group scale times products.
+template <class F>
+static inline __m256i block_products(const uint8_t* b, const int16_t* scale, const int8_t* codes) {
+  __m256i total = _mm256_setzero_si256();
+  for (int c = 0; c < 8; c++) {
+    const __m256i u = F::codes(b, c), a = load32(reinterpret_cast<const uint8_t*>(codes) + 32 * c);
+    const __m256i s = chunk_scale<F::kGroup>(scale, c);
+    __m256i pairs;
+    if constexpr (F::kBits <= 6) {
+      pairs = _mm256_maddubs_epi16(u, a);
+    } else {
+      const __m256i w = flip_sign(u);
+      pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(a, w));
+    }
+    total = _mm256_add_epi32(total, _mm256_madd_epi16(pairs, s));
+  }
+  return total;
+}
+
+template <class F, int M>
+static void rows4_of_256(const uint8_t* rows, size_t pitch, const Activations& x, int token, float* y,
+                         size_t stride) {
+  const int blocks = x.width / 256;
+  constexpr bool kShift = !F::kMins && F::kBits != 8;  // codes carry an offset that the sums must take away
+  __m128 chain[M];
+  for (int m = 0; m < M; m++) chain[m] = _mm_setzero_ps();
+  for (int b = 0; b < blocks; b++) {
+    __m256i total[4][M], minima[4][M];
+    const uint8_t* p = rows + size_t(b) * F::kBytes;
+    for (int r = 0; r < 4; r++) {
+      const uint8_t* block = p + size_t(r) * pitch;
+      for (int line = 0; line < F::kBytes; line += 64)
+        _mm_prefetch(reinterpret_cast<const char*>(block + 4 * pitch + line), _MM_HINT_T0);
+      alignas(32) int16_t scale[16], min[16];
+      F::groups(block, scale, min);
+      if constexpr (kShift)
+        for (int g = 0; g < 256 / F::kGroup; g++) min[g] = int16_t(scale[g] * F::kOffset);
+      for (int m = 0; m < M; m++) {
+        const size_t t = size_t(token + m);
+        total[r][m] = block_products<F>(block, scale, x.codes + t * size_t(x.width) + 256 * b);
+        if (F::kMins || kShift)
+          minima[r][m] = minima_of<F>(min, x.sum16 + t * size_t(x.width / 16) + 16 * b,
+                                      x.sum32 + t * size_t(x.width / 32) + 8 * b);
+        if (kShift) total[r][m] = _mm256_sub_epi32(total[r][m], minima[r][m]);
+      }
+    }
+    const __m128 d = scales_of4<F>(p, pitch);
+    for (int m = 0; m < M; m++) {
+      const __m128 scale = _mm_set1_ps(x.scales[size_t(token + m) * size_t(blocks) + size_t(b)]);
+      const __m128i sum = reduce4(total[0][m], total[1][m], total[2][m], total[3][m]);
+      chain[m] = _mm_fmadd_ps(_mm_cvtepi32_ps(sum), _mm_mul_ps(d, scale), chain[m]);
+      if constexpr (F::kMins) {
+        const __m128i low = reduce4(minima[0][m], minima[1][m], minima[2][m], minima[3][m]);
+        const __m128i minus = _mm_sub_epi32(_mm_setzero_si128(), low);
+        chain[m] = _mm_fmadd_ps(_mm_cvtepi32_ps(minus), _mm_mul_ps(min_scales_of4<F>(p, pitch), scale), chain[m]);
+      }
+    }
+  }
+  for (int m = 0; m < M; m++) _mm_storeu_ps(y + size_t(m) * stride, chain[m]);
+}
+
+template <class F, int M>
+static inline void rows4(const uint8_t* rows, size_t pitch, const Activations& x, int token, float* y,
+                         size_t stride) {
+  if constexpr (F::kBlock == 32) rows4_of_32<F, M>(rows, pitch, x, token, y, stride);
+  else rows4_of_256<F, M>(rows, pitch, x, token, y, stride);
+}
+
+template <class F>
+static void matmul_few(const Weight& w, int begin, int end, const Activations& x, int tokens, float* y,
+                       size_t stride, uint8_t* scratch) {
+  int n = begin;
+  for (; n + 4 <= end; n += 4) {
+    const uint8_t* rows = w.data + size_t(n) * w.row_bytes;
+    int t = 0;
+    for (; t + 2 <= tokens; t += 2) rows4<F, 2>(rows, w.row_bytes, x, t, y + size_t(t) * stride + n, stride);
+    for (; t < tokens; t++) rows4<F, 1>(rows, w.row_bytes, x, t, y + size_t(t) * stride + n, stride);
+  }
+  if (n < end) matmul_plain<F>(w, n, end, x, tokens, y, stride, scratch);
+}

@@ -1,0 +1,119 @@
+// A recorded forward pass: a list of operations on values, replayed for any batch with one call.
+// Values are float arrays [tokens, width] (or [rows, width] after `select`). Operations that work token by token are
+// chained without a barrier; matrix products that do not depend on each other share a stage.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "section.h"
+#include "threads.h"
+
+namespace homezoo {
+
+// The ragged batch, as models/batch.py defines it.
+struct BatchView {
+  const int32_t *tokens, *positions, *sequences, *blocks, *rows;
+  int token_count, sequence_count, blocks_each, row_count;
+};
+
+// Cache arrays of one layer: [blocks, groups, 64, row bytes].
+struct CacheView {
+  uint8_t *keys, *values;
+  int block_count, groups, width;  // width: values of one head
+  bool q8;
+};
+
+struct RopeTable {
+  std::vector<double> frequencies;
+  float magnitude;
+};
+
+enum class Domain { tokens, rows };
+
+// A value of the program; `bytes` is per token.
+struct Value {
+  int width;
+  Domain domain;
+  size_t bytes;
+  int slot = -1, last_stage = -1;
+};
+
+struct Step;  // one replay: batch, memory and counters
+
+struct Operation {
+  std::vector<int> reads;
+  int writes = -1;
+  Domain domain = Domain::tokens;
+  virtual ~Operation() = default;
+  virtual bool by_token() const { return true; }
+  virtual int tasks(const Step&) const { return 0; }           // of operations that are not by token
+  virtual void run(Step&, int task, uint8_t* scratch) const = 0;  // task: the token, or a task's number
+  virtual size_t scratch_bytes() const { return 0; }
+};
+
+class Program {
+ public:
+  explicit Program(std::shared_ptr<Threads> threads, const Section& section)
+      : threads_(std::move(threads)), section_(section) {}
+
+  int embed(int type, Weight table, int vocabulary);
+  int select(int x);
+  int matmul(int x, int type, Weight weight, int rows);
+  int rms_norm(int x, std::vector<float> weight, float eps, int group);
+  int layer_norm(int x, std::vector<float> weight, std::vector<float> bias, float eps);
+  int add(int x, int y, float scale);  // x + scale * y
+  int add_bias(int x, std::vector<float> bias);
+  int silu_mul(int gate, int up);
+  int gelu(int x);
+  int rope(int x, RopeTable table, int head_width, bool halves);
+  int attention(int q, int k, int v, CacheView cache, float scale, int window);
+  void finish(int output);
+
+  int output_width() const { return values_[size_t(output_)].width; }
+  int width(int value) const;
+  size_t memory_bytes() const { return arena_.capacity(); }
+  void run(const BatchView& batch, float* out);  // out [rows or tokens, output width]
+  bool output_by_row() const { return values_[size_t(output_)].domain == Domain::rows; }
+
+ private:
+  struct Stage {
+    std::vector<int> operations;
+    bool by_token;
+    Domain domain;
+  };
+  int new_value(int width, Domain domain, size_t bytes);
+  int append(std::unique_ptr<Operation> op);
+  void add_to_stage(int op);
+  bool depends(const Stage& stage, const Operation& op) const;
+  int rounded(int x, Rounding rounding);
+  void place(Step& step, const BatchView& batch, float* out);
+  void check(const BatchView& batch) const;
+  void work(Step& step, int thread);
+
+  std::shared_ptr<Threads> threads_;
+  const Section& section_;
+  std::vector<Value> values_;
+  std::vector<std::unique_ptr<Operation>> operations_;
+  std::vector<Stage> stages_;
+  std::vector<std::pair<std::pair<int, Rounding>, int>> roundings_;
+  std::vector<std::pair<RopeTable, int>> rope_tables_;
+  int output_ = -1, slots_ = 0, vocabulary_ = 0, cache_blocks_ = 1 << 30;
+  std::vector<uint8_t> arena_, scratch_;
+  std::unique_ptr<std::atomic<int>[]> counters_;
+};
+
+struct Step {
+  const Section& section;
+  BatchView batch;
+  std::vector<uint8_t*> memory;  // of each value
+  const std::vector<Value>& values;
+
+  int count(Domain d) const { return d == Domain::tokens ? batch.token_count : batch.row_count; }
+  float* floats(int value, int token) const {
+    return reinterpret_cast<float*>(memory[size_t(value)]) + size_t(token) * size_t(values[size_t(value)].width);
+  }
+};
+
+}  // namespace homezoo

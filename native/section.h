@@ -1,0 +1,85 @@
+// The table of kernels that one section (one family of CPU instructions) offers.
+// Every section computes the same bits; they differ in speed only. See ARCHITECTURE.md, "The one canonical sum".
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace homezoo {
+
+// Tensor type numbers of GGUF files; kTypes bounds the tables below.
+enum Type : int {
+  kF32 = 0, kF16 = 1, kQ4_0 = 2, kQ4_1 = 3, kQ5_0 = 6, kQ5_1 = 7, kQ8_0 = 8, kQ2_K = 10, kQ3_K = 11,
+  kQ4_K = 12, kQ5_K = 13, kQ6_K = 14, kIQ4_NL = 20, kIQ4_XS = 23, kBF16 = 30, kMXFP4 = 39, kTypes = 40
+};
+
+// How a format wants its activations: as they are, or int8 with one scale per 32 or per 256 values.
+enum class Rounding : int { none, per32, per256 };
+
+// Activations of T tokens, K values each, rows one after another.
+struct Activations {
+  const float* values;   // [T, K], used by float weights
+  const int8_t* codes;   // [T, K] in -127..127
+  const float* scales;   // [T, K / 32 or 256]: value = scale * code
+  const int16_t* sum16;  // [T, K / 16] sums of codes (per256 only)
+  const int16_t* sum32;  // [T, K / 32] sums of codes
+  int width;             // K
+};
+
+// A weight matrix as it lies in the file: `rows` rows of K values, `row_bytes` bytes each.
+struct Weight {
+  const uint8_t* data;
+  size_t row_bytes;
+  int width;  // K
+};
+
+// y[t * stride + n] for rows n in [begin, end) and tokens t in [0, tokens). `scratch` is one thread's own.
+using MatmulKernel = void (*)(const Weight&, int begin, int end, const Activations&, int tokens, float* y,
+                              size_t stride, uint8_t* scratch);
+
+// One query token's view of its key-value blocks, all heads of one key-value head at once.
+struct AttentionJob {
+  const float* queries;  // [heads, width]: query heads that share the key-value head
+  float* output;         // [heads, width]
+  const uint8_t* keys;   // cache arrays [blocks, groups, 64, row bytes], already at this key-value head
+  const uint8_t* values;
+  const int32_t* table;  // block numbers of this sequence
+  size_t block_bytes;    // bytes from one block to the next
+  size_t row_bytes;      // bytes of one position
+  int heads, width;      // query heads here, values per head
+  int first, last;       // positions seen, both included
+  float scale;
+  bool q8;               // rows are q8_0 blocks instead of f16
+};
+
+struct Section {
+  const char* name;
+  MatmulKernel few[kTypes];   // for a few tokens: reads rows as they lie
+  MatmulKernel many[kTypes];  // for many tokens: unpacks a tile of rows once for all of them
+  int many_from;              // number of tokens from which `many` is the faster one
+  int tile_rows;              // `many` wants begin and end at multiples of this, the last tile excepted
+  void (*dequantize[kTypes])(const uint8_t* row, float* out, int width);
+  void (*round32)(const float* x, int width, int8_t* codes, float* scales, int16_t* sum32);
+  void (*round256)(const float* x, int width, int8_t* codes, float* scales, int16_t* sum16, int16_t* sum32);
+  void (*attend)(const AttentionJob* jobs, int count, float* scratch);  // same cache rows, several queries
+  void (*store)(const float* x, int width, uint8_t* row, bool q8);      // one head's key or value into the cache
+  void (*rms_norm)(const float* x, const float* weight, float eps, int width, float* y);
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, float eps, int width, float* y);
+  void (*silu_mul)(const float* gate, const float* up, size_t n, float* y);
+  void (*gelu)(const float* x, size_t n, float* y);
+};
+
+const Section* section_plain();
+const Section* section_avx2();
+const Section* section_avx512();
+const Section* section_neon();
+
+Rounding rounding_of(int type);   // how activations must be rounded for weights of this type
+int block_bytes_of(int type);  // 0 for a type without kernels
+int block_size_of(int type);
+
+const Section& active_section();              // best section of this CPU that agrees with the plain one
+void use_section(const char* name);           // by name; throws std::invalid_argument when not offered here
+const char* section_notice();                 // why a section stepped aside, or an empty string
+int sections_here(const Section** out, int n);  // sections that this CPU can execute, plain first
+
+}  // namespace homezoo

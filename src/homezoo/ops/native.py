@@ -1,0 +1,97 @@
+"""The native backend: records a model's forward pass once as a program of C++ kernels and replays it.
+
+The arrays that models pass around are numbers of values in that program. See native/program.h.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from homezoo import _native
+from homezoo.formats.blocks import dequantize
+from homezoo.formats.tensor import Tensor
+from homezoo.ops.protocol import BatchArrays, CacheArrays, Forward
+
+
+class NativeOps:
+    """Records operations into a program; see Ops."""
+
+    def __init__(self, program: _native.Program, cache: CacheArrays) -> None:
+        self.program = program
+        self.cache = cache
+
+    def embed(self, table: Tensor) -> int:
+        return self.program.embed(table.data, table.type, table.width)
+
+    def rms_norm(self, x: int, weight: Tensor, eps: float, group: int | None = None) -> int:
+        return self.program.rms_norm(x, _vector(weight), eps)
+
+    def layer_norm(self, x: int, weight: Tensor, bias: Tensor | None, eps: float) -> int:
+        shift = np.zeros(0, np.float32) if bias is None else _vector(bias)
+        return self.program.layer_norm(x, _vector(weight), shift, eps)
+
+    def matmul(self, x: int, weight: Tensor) -> int:
+        return self.program.matmul(x, weight.data, weight.type, weight.width)
+
+    def low_rank(self, x: int, y: int, a: np.ndarray, b: np.ndarray, scale: float) -> int:
+        inner = self.program.matmul_float(x, np.ascontiguousarray(a, np.float32))
+        change = self.program.matmul_float(inner, np.ascontiguousarray(b, np.float32))
+        return self.program.add(y, change, scale)
+
+    def add(self, x: int, y: int) -> int:
+        return self.program.add(x, y)
+
+    def add_bias(self, x: int, bias: Tensor) -> int:
+        return self.program.add_bias(x, _vector(bias))
+
+    def silu_mul(self, gate: int, up: int) -> int:
+        return self.program.silu_mul(gate, up)
+
+    def gelu(self, x: int) -> int:
+        return self.program.gelu(x)
+
+    def rope(
+        self,
+        x: int,
+        frequencies: np.ndarray,
+        head_width: int,
+        halves: bool,
+        magnitude: float = 1.0,
+    ) -> int:
+        table = np.ascontiguousarray(frequencies, np.float64)
+        return self.program.rope(x, table, head_width, halves, magnitude)
+
+    def attention(
+        self, q: int, k: int, v: int, layer: int, scale: float, window: int | None = None
+    ) -> int:
+        keys, values = self.cache.k[layer], self.cache.v[layer]
+        q8 = self.cache.type == "q8_0"
+        width = self.cache.head_width
+        return self.program.attention(q, k, v, keys, values, width, q8, scale, window or 0)
+
+    def select(self, x: int) -> int:
+        return self.program.select(x)
+
+
+def compile_native(
+    model: Forward, cache: CacheArrays, threads: _native.Threads
+) -> Callable[[BatchArrays], np.ndarray]:
+    """A callable from a batch to logits, float32 [R, V], of the rows that the batch asks for.
+
+    Deltas attached later are not seen: compile anew. Raises ValueError for a batch that points outside the
+    vocabulary, the page table or the cache.
+    """
+    program = _native.Program(threads)
+    program.finish(model.forward(NativeOps(program, cache)))
+
+    def run(batch: BatchArrays) -> np.ndarray:
+        return np.asarray(
+            program.run(batch.tokens, batch.positions, batch.sequences, batch.blocks, batch.rows)
+        )
+
+    return run
+
+
+def _vector(tensor: Tensor) -> np.ndarray:
+    """A norm's weight or a bias as float32 [D]."""
+    return dequantize(tensor.type, tensor.data).reshape(-1)
