@@ -1,4 +1,4 @@
-"""Holds the house rules: sizes, names, layers, imports. Run alone: `pytest tests/test_structure.py`."""
+"""Holds the house rules: sizes of files and functions, names, layers, imports."""
 
 import ast
 import re
@@ -75,7 +75,7 @@ def modules() -> dict[str, ast.Module]:
 
 
 def imports_of(tree: ast.AST, known: set[str]) -> Iterator[str]:
-    """Modules that a tree imports anywhere, functions included; `from a import b` gives a.b if known."""
+    """Modules imported anywhere in a tree; `from a import b` gives a.b if that is known."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

@@ -1,0 +1,53 @@
+# What CI runs, and what a fresh machine with python3-venv, g++ and make can run:
+#   make demo    builds and installs the core, then runs the model that comes with homezoo
+#   make test    installs what the tests need, then runs them (ALL=1: the slow ones too)
+#   make check   format, lint, types, structure, generated docs
+#   make bench   measures this machine
+# Everything is installed into .venv; nothing outside this folder is changed.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMPS := .venv/stamps
+NATIVE := CMakeLists.txt pyproject.toml $(wildcard native/*)
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: demo test check bench docs clean
+
+demo: $(STAMPS)/core
+	$(BIN)/homezoo run stories --raw "Once upon a time" --temperature 0 --max-tokens 150 --threads 2
+
+test: $(STAMPS)/dev
+	$(BIN)/python -m pytest -q $(if $(ALL),,-m "not slow")
+
+check: $(STAMPS)/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_structure.py
+	$(BIN)/python docs/make_cli.py --check
+
+bench: $(STAMPS)/dev
+	$(BIN)/homezoo bench stories --prompt 256 --generate 64
+
+docs: $(STAMPS)/core
+	$(BIN)/python docs/make_cli.py
+
+clean:
+	rm -rf .venv build dist
+
+$(STAMPS)/venv:
+	$(PYTHON) -m venv .venv
+	mkdir -p $(STAMPS)
+	touch $@
+
+# Installed from this folder, so a change of Python needs no second install; one of C++ does.
+$(STAMPS)/core: $(STAMPS)/venv $(NATIVE)
+	@echo "building and installing homezoo (a minute or two) ..."
+	$(PIP) install -q --editable .
+	touch $@
+
+# homezoo itself is installed already, so this adds only the tools that its `dev` extra lists.
+$(STAMPS)/dev: $(STAMPS)/core
+	@echo "installing what tests and checks need ..."
+	$(PIP) install -q "homezoo[dev]"
+	touch $@

@@ -1,0 +1,142 @@
+"""The entry point of `homezoo` and `zoo`: finds the word, imports its module, shows errors as one line."""
+
+import importlib
+import io
+import os
+import sys
+from typing import Any
+
+# Every word and what it does; its module, of the same name, is imported only when it is called.
+WORDS = {
+    "run": "Answer one prompt.",
+    "chat": "Talk with a model.",
+    "info": "Say what a model file is, and what it needs.",
+    "tokenize": "Show the tokens of a text.",
+    "render": "Show a conversation as the model's chat template writes it.",
+    "perplexity": "Measure how well a model predicts a text.",
+    "bench": "Measure speed and memory.",
+}
+
+USAGE_STATUS = 2  # exit status of a wrong word or option, as shells have it
+ERROR_STATUS = 1
+INTERRUPT_STATUS = 130  # 128 + SIGINT, as shells have it
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command line (that of the process by default) and returns the exit status."""
+    _prepare_streams()
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = bool(os.environ.get("HOMEZOO_DEBUG"))
+    if given[:1] == ["--debug"]:
+        debug, given = True, given[1:]
+    if not given or given[0] in ("--help", "-h", "help"):
+        print(_help())
+        return 0 if given else USAGE_STATUS
+    if given[0] in ("--version", "version"):
+        print(_version())
+        return 0
+    if given[0] not in WORDS:
+        print(_unknown(given[0]), file=sys.stderr)
+        return USAGE_STATUS
+    return _run_word(given[0], given[1:], debug)
+
+
+def _run_word(word: str, arguments: list[str], debug: bool) -> int:
+    """Runs a known word; whatever goes wrong becomes one line, unless `debug` lets it through."""
+    from homezoo.errors import HomezooError
+
+    command = make_command(word)
+    try:
+        with command.make_context(f"homezoo {word}", arguments) as context:
+            return int(command.invoke(context) or 0)
+    except KeyboardInterrupt:
+        return INTERRUPT_STATUS
+    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (lives until the process ends)
+        return ERROR_STATUS
+    except Exception as error:
+        if _is_exit(error):
+            return int(error.exit_code)  # type: ignore[attr-defined]
+        if debug:
+            raise
+        if _is_usage_error(error):
+            _complain(word, f"{error.format_message()} (see homezoo {word} --help)")  # type: ignore[attr-defined]
+            return USAGE_STATUS
+        if isinstance(error, HomezooError | OSError):
+            _complain(word, str(error))
+        else:
+            described = f"{type(error).__name__}: {error}"
+            _complain(word, f"internal error: {described} (HOMEZOO_DEBUG=1 shows where)")
+        return ERROR_STATUS
+
+
+def make_command(word: str) -> Any:
+    """The command of a word, built by typer from the function `command` of its module."""
+    import typer
+
+    module = importlib.import_module(f"homezoo.commands.{word}")
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    settings = {"help_option_names": ["--help", "-h"]}
+    text = "\n\n".join([WORDS[word], getattr(module, "DETAILS", "")]).strip()
+    app.command(help=text, context_settings=settings)(module.command)
+    return typer.main.get_command(app)
+
+
+def _is_exit(error: Exception) -> bool:
+    import typer
+
+    return isinstance(error, typer.Exit)
+
+
+def _is_usage_error(error: Exception) -> bool:
+    """Whether typer refused the command line.
+
+    Its class of such errors belongs to click, which newer versions of typer carry inside themselves
+    and older ones import, so it is found as the base of one that typer names.
+    """
+    import typer
+
+    return isinstance(error, typer.BadParameter.__base__ or typer.BadParameter)
+
+
+def _complain(word: str, message: str) -> None:
+    line = " ".join(message.split())
+    print(f"homezoo {word}: {line}", file=sys.stderr)
+
+
+def _help() -> str:
+    width = max(map(len, WORDS)) + 2
+    words = "\n".join(f"  {word:<{width}}{text}" for word, text in WORDS.items())
+    return f"""\
+homezoo runs GGUF language models on your own CPU.
+
+Usage: homezoo COMMAND [MODEL] [OPTIONS]
+
+{words}
+
+MODEL is the path of a .gguf file, or `stories`: a tiny storyteller that comes with homezoo.
+`homezoo COMMAND --help` shows a command's options, `homezoo --version` the version.
+
+Try: homezoo run stories --raw "Once upon a time\""""
+
+
+def _unknown(word: str) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(word, WORDS, n=1)
+    hint = f"did you mean `{close[0]}`?" if close else f"commands: {', '.join(WORDS)}"
+    return f"homezoo: there is no command {word!r}; {hint} (see homezoo --help)"
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return f"homezoo {version('homezoo')}"
+
+
+def _prepare_streams() -> None:
+    """Text goes out as UTF-8 into files and pipes; a terminal that lacks a character shows `?`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            encoding = None if stream.isatty() else "utf-8"
+            stream.reconfigure(encoding=encoding, errors="replace")

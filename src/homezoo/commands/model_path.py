@@ -1,0 +1,55 @@
+"""From what the user calls a model to the path of its file, with help where there is none."""
+
+import difflib
+from pathlib import Path
+
+from homezoo.errors import HomezooError
+
+BUNDLED = {"stories": "stories260K-f32.gguf"}
+NAMES_SHOWN = 5  # of the files offered in an error, which is one line
+
+
+def find_model(name: str) -> Path:
+    """The file of a model given by its path or by the name of a bundled one.
+
+    Raises HomezooError for a path that is no file, offering .gguf files that are near.
+    """
+    path = Path(name).expanduser()
+    if path.is_file():
+        return path
+    if name in BUNDLED:
+        return Path(__file__).resolve().parent.parent / "bundled" / BUNDLED[name]
+    if path.is_dir():
+        found = _gguf_files(path)
+        offered = f"it holds {_list(found)}" if found else "there is no .gguf file in it"
+        raise HomezooError(f"{name} is a folder, not a model file; {offered}")
+    if path.exists():
+        raise HomezooError(f"{name} is not a regular file; give the path of a .gguf file")
+    raise HomezooError(f"there is no file {name}; {_advice(path)}")
+
+
+def _advice(path: Path) -> str:
+    """What the user may have meant by a path that does not exist."""
+    folder = path.parent
+    if not folder.is_dir():
+        return f"the folder {folder} does not exist either"
+    found = {file.name: file for file in _gguf_files(folder)}
+    near = difflib.get_close_matches(path.name, [*found, *BUNDLED], NAMES_SHOWN)
+    if near:
+        return "did you mean " + " or ".join(str(found.get(name, name)) for name in near) + "?"
+    if found:
+        return f"in {folder.resolve()} there is {_list(list(found.values()))}"
+    return "give the path of a .gguf file, or `stories` for the model that comes with homezoo"
+
+
+def _gguf_files(folder: Path) -> list[Path]:
+    try:
+        return sorted(file for file in folder.iterdir() if file.suffix.lower() == ".gguf")
+    except OSError:  # a folder that may not be read offers nothing
+        return []
+
+
+def _list(files: list[Path]) -> str:
+    shown = ", ".join(str(file) for file in files[:NAMES_SHOWN])
+    more = len(files) - NAMES_SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown
