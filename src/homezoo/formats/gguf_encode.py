@@ -147,10 +147,12 @@ def _numbers(key: str, values: Any, type: ValueType) -> np.ndarray:
     if wrong is not None:
         raise GGUFError(f"{key!r} is or holds {wrong} instead of {type.name}")
     if dtype.kind in "iu" and len(values):
-        limits, low, high = np.iinfo(dtype), min(values), max(values)
+        limits = np.iinfo(dtype)
+        is_array = isinstance(values, np.ndarray)
+        low, high = (values.min(), values.max()) if is_array else (min(values), max(values))
         if low < limits.min or high > limits.max:
             raise GGUFError(f"{key!r} holds {low} to {high}, which does not fit {type.name}")
-    if dtype.kind != "f":
+    if dtype.kind != "f" or getattr(values, "dtype", None) == dtype:
         return np.array(values, dtype=dtype)
     try:
         exact = np.array(values, dtype=np.float64)

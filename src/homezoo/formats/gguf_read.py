@@ -1,16 +1,19 @@
 """Opens GGUF files, whole or split: maps them read-only, checks them, and shows what they hold."""
 
 import mmap
+from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 import numpy as np
 
 from homezoo.errors import GGUFError
 from homezoo.formats.block_types import BlockType
-from homezoo.formats.gguf_header import Budget, Header, TensorEntry, read_header
+from homezoo.formats.gguf_cursor import Budget, shown
+from homezoo.formats.gguf_header import Header, read_header
 from homezoo.formats.gguf_split import check_part, check_total, part_paths
+from homezoo.formats.gguf_table import TensorEntry
 from homezoo.formats.gguf_types import TENSOR_LAYOUTS
 from homezoo.formats.gguf_values import Metadata
 from homezoo.formats.tensor import Tensor
@@ -21,7 +24,7 @@ _COMPUTED = frozenset(int(type) for type in BlockType)
 class GGUFFile:
     """A checked, mapped GGUF file. Tensor data are views of the map: nothing is copied.
 
-    The file must not be shortened by another program while it is open.
+    No other program may shorten the file while it is open (replacing it is fine).
     """
 
     def __init__(
@@ -31,16 +34,35 @@ class GGUFFile:
         self.path = path
         self.version = header.version
         self.alignment = header.alignment
-        self.metadata: Metadata = header.metadata
-        self.tensors = tensors
-        # Tensors in formats that homezoo cannot compute with: name to the format's name.
-        self.unsupported = unsupported
+        self._metadata = header.metadata
+        self._tensors = tensors
+        self._unsupported = unsupported
+        self._closed = False
+
+    @property
+    def metadata(self) -> Metadata:
+        """Keys and values, in the file's order; of a split file, those of its first part."""
+        self._expect_open()
+        return self._metadata
+
+    @property
+    def tensors(self) -> Mapping[str, Tensor]:
+        """Names to the tensors that homezoo can compute with, in the file's order."""
+        self._expect_open()
+        return MappingProxyType(self._tensors)
+
+    @property
+    def unsupported(self) -> Mapping[str, str]:
+        """Names of all other tensors to the names of their formats, such as IQ2_XXS or TQ1_0."""
+        self._expect_open()
+        return MappingProxyType(self._unsupported)
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
         """Map a file, or all parts of a split one (by the path of any part).
 
-        Metadata are those of the first part. Raises GGUFError for whatever is wrong.
+        Raises GGUFError, one line, for whatever is wrong with them. Costs no more than about 50 MB
+        of memory, whatever the file says.
         """
         path = Path(path)
         parts = _open_parts(path)
@@ -49,17 +71,24 @@ class GGUFFile:
         for part_path, header, data in parts:
             for entry in header.tensors:
                 if entry.name in tensors or entry.name in unsupported:
-                    raise GGUFError(f"{part_path}: tensor {entry.name!r} is in another part too")
+                    raise GGUFError(
+                        f"{part_path}: tensor {shown(entry.name)} is in another part too"
+                    )
                 if entry.type in _COMPUTED:
-                    tensors[entry.name] = _tensor(entry, data)
+                    tensors[entry.name] = _tensor(entry, header, data)
                 else:
                     unsupported[entry.name] = TENSOR_LAYOUTS[entry.type].name
         return cls(path, parts[0][1], tensors, unsupported)
 
     def close(self) -> None:
         """Let go of the map; it is freed once no array that a caller kept views it."""
-        self.tensors.clear()
-        self.metadata.clear()
+        self._closed = True
+        self._tensors = {}
+        self._metadata = Metadata()
+
+    def _expect_open(self) -> None:
+        if self._closed:
+            raise GGUFError(f"{self.path} has been closed; open it again")
 
     def __enter__(self) -> Self:
         return self
@@ -108,8 +137,9 @@ def _map(path: Path) -> memoryview:
         raise GGUFError(f"{path} cannot be opened: {error}") from None
 
 
-def _tensor(entry: TensorEntry, data: memoryview) -> Tensor:
+def _tensor(entry: TensorEntry, header: Header, data: memoryview) -> Tensor:
     """The tensor as uint8 [rows, row bytes] in the map."""
-    array = np.frombuffer(data, np.uint8, entry.size, entry.offset)
+    start = header.data_start + entry.offset
+    array = np.frombuffer(data, np.uint8, entry.size, start)
     rows = array.reshape(entry.size // entry.row_bytes, entry.row_bytes)
     return Tensor(entry.name, BlockType(entry.type), entry.shape, rows)

@@ -1,5 +1,6 @@
 """Finds the strings of an array in a mapped file and proves them UTF-8, without keeping them."""
 
+from array import array
 from codecs import getincrementaldecoder
 from struct import Struct
 
@@ -13,52 +14,52 @@ _SLICE = 1 << 20  # bytes looked at in one go: bounds the memory, and fits the c
 
 
 def find_strings(data: memoryview, position: int, count: int, what: str) -> np.ndarray:
-    """Where `count` strings begin, each a uint64 length and its bytes: int64 [count + 1] with the end.
+    """Where `count` strings lie, each a uint64 length and its bytes: int64 [count + 1] with end.
 
     `what` names the array in errors. Raises GGUFError when a string leaves `data`.
     """
-    starts = np.empty(count + 1, dtype=np.int64)
-    end, unpack = len(data), _LENGTH.unpack_from
+    starts = array("q", [position])
+    append, unpack = starts.append, _LENGTH.unpack_from  # looked up once: this loop is the cost
+    last = len(data) - LENGTH_BYTES  # of opening a large vocabulary
     for index in range(count):
-        starts[index] = position
-        if position + LENGTH_BYTES > end:
-            raise GGUFError(f"{what}[{index}] lies outside the file of {end} bytes")
+        if position > last:
+            raise GGUFError(f"item {index} of {what} lies outside the file; it is cut or damaged")
         length = unpack(data, position)[0]
-        if length > end - position - LENGTH_BYTES:
+        if length > last - position:
             raise GGUFError(
-                f"{what}[{index}] claims {length} bytes, but only "
-                f"{end - position - LENGTH_BYTES} are left in the file"
+                f"item {index} of {what} claims {length} bytes, but only {last - position} are "
+                "left in the file; it is cut or damaged"
             )
         position += LENGTH_BYTES + length
-    starts[count] = position
-    return starts
+        append(position)
+    return np.frombuffer(starts, dtype=np.int64)
 
 
 def check_utf8(data: memoryview, starts: np.ndarray, what: str) -> None:
-    """Raise GGUFError unless the strings at `starts`, int64 [n + 1] as of `find_strings`, are UTF-8.
+    """GGUFError unless the strings at `starts`, int64 [n + 1] as of `find_strings`, are UTF-8.
 
-    Strings are looked at many at once: with their lengths overwritten by zeros, which no character
-    of several bytes may contain, the whole is UTF-8 exactly if every string is.
+    Many are looked at in one go: with their lengths overwritten by zeros, which no character of
+    several bytes may contain, the whole is UTF-8 exactly if every string is.
     """
     first = 0
     while first < len(starts) - 1:
         last = int(np.searchsorted(starts, starts[first] + _SLICE, side="right")) - 1
         last = max(last, first + 1)
         begin, end = int(starts[first]), int(starts[last])
-        if end - begin > 2 * _SLICE:
-            bad = _check_long(data[begin + LENGTH_BYTES : end])
+        if end - begin > 2 * _SLICE:  # one long string, then
+            bad = _bad_byte_of_long(data[begin + LENGTH_BYTES : end])
         else:
-            bad = _check_block(data[begin:end], starts[first:last] - begin)
+            bad = _bad_byte(data[begin:end], starts[first:last] - begin)
         if bad is not None:
             index = int(np.searchsorted(starts, begin + bad, side="right")) - 1
-            name = what if len(starts) == 2 else f"{what}[{index}]"
-            raise GGUFError(f"{name} is not valid UTF-8 at byte {begin + bad} of the file")
+            name = what if len(starts) == 2 else f"item {index} of {what}"
+            raise GGUFError(f"{name} is not valid UTF-8: {bytes(data[begin + bad : end][:4])!r}")
         first = last
 
 
-def _check_block(block: memoryview, starts: np.ndarray) -> int | None:
-    """Where the first bad byte of some whole strings lies, or None."""
-    text = np.frombuffer(block, dtype=np.uint8).copy()
+def _bad_byte(strings: memoryview, starts: np.ndarray) -> int | None:
+    """Where the first byte that is not UTF-8 lies in whole strings, their lengths left out."""
+    text = np.frombuffer(strings, dtype=np.uint8).copy()
     for byte in range(LENGTH_BYTES):
         text[starts + byte] = 0
     try:
@@ -68,13 +69,13 @@ def _check_block(block: memoryview, starts: np.ndarray) -> int | None:
     return None
 
 
-def _check_long(text: memoryview) -> int | None:
-    """Where the first bad byte of one long string lies, counted from its length, or None."""
+def _bad_byte_of_long(text: memoryview) -> int | None:
+    """Where a byte that is not UTF-8 lies, in slices; counted from the string's length."""
     decoder = getincrementaldecoder("utf-8")()
     for begin in range(0, len(text), _SLICE):
-        part = text[begin : begin + _SLICE]
+        kept = len(decoder.getstate()[0])  # bytes of a character that began in the last slice
         try:
-            decoder.decode(part, final=begin + _SLICE >= len(text))
-        except UnicodeDecodeError:
-            return LENGTH_BYTES + begin
+            decoder.decode(text[begin : begin + _SLICE], final=begin + _SLICE >= len(text))
+        except UnicodeDecodeError as error:
+            return LENGTH_BYTES + begin - kept + error.start
     return None

@@ -82,11 +82,6 @@ class Metadata(Mapping[str, Any]):
         """Value type of a key, and the type of its items if it is an array; KeyError."""
         return self._types[key]
 
-    def clear(self) -> None:
-        """Forget everything, so that the mapped file may be released."""
-        self._values.clear()
-        self._types.clear()
-
     def __getitem__(self, key: str) -> Any:
         value = self._values[key]
         return value.decode() if isinstance(value, LongString) else value

@@ -6,6 +6,7 @@ The file appears under its name only when it is whole and on the disk.
 import os
 import secrets
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from pathlib import Path
 from struct import Struct
 from types import TracebackType
@@ -15,6 +16,7 @@ import numpy as np
 
 from homezoo.errors import GGUFError
 from homezoo.formats.block_types import BlockType
+from homezoo.formats.gguf_cursor import shown
 from homezoo.formats.gguf_encode import encode_string, encode_value
 from homezoo.formats.gguf_types import (
     DEFAULT_ALIGNMENT,
@@ -22,7 +24,6 @@ from homezoo.formats.gguf_types import (
     MAX_ALIGNMENT,
     MAX_DIMENSIONS,
     MAX_KEY_BYTES,
-    MAX_NAME_BYTES,
     ValueType,
 )
 from homezoo.formats.gguf_values import Metadata
@@ -30,6 +31,7 @@ from homezoo.formats.tensor import Tensor
 
 _HEAD = Struct("<4sIQQ")  # magic, version, tensors, keys
 _VERSION = 3
+_MAX_NAME_BYTES = 63  # of a tensor: llama.cpp keeps names in 64 bytes with a zero at the end
 
 
 class _Place:
@@ -47,7 +49,7 @@ class _Place:
 
 
 class GGUFWriter:
-    """Streams one GGUF version 3 file; used as a context manager.
+    """Streams one GGUF version 3 file, little-endian; used as a context manager.
 
     `add` metadata and `declare` tensors, then `write` the data of each, in any order and in pieces
     if need be. Leaving the `with` block finishes the file; an exception in it leaves nothing, and
@@ -77,8 +79,7 @@ class GGUFWriter:
     ) -> None:
         """Add one metadata value; `encode_value` says which type it gets when none is given."""
         self._expect_header_open(f"key {key!r}")
-        if not 0 < len(key.encode("utf-8", "surrogatepass")) <= MAX_KEY_BYTES:
-            raise GGUFError(f"key of {len(key)} characters; 1 to {MAX_KEY_BYTES} bytes are allowed")
+        _check_name(key, MAX_KEY_BYTES, "key")
         if key in self._metadata:
             raise GGUFError(f"key {key!r} was added twice")
         if key == "general.alignment":
@@ -96,13 +97,12 @@ class GGUFWriter:
                 self.add(key, value, *metadata.type_of(key))
 
     def declare(self, name: str, type: BlockType, shape: Iterable[int]) -> None:
-        """Announce a tensor of row-major `shape`; its data may follow at any time after the last."""
+        """Announce a tensor of row-major `shape`; its data may follow once all are declared."""
         self._expect_header_open(f"tensor {name!r}")
         shape = tuple(int(dimension) for dimension in shape)
         if name in self._places:
             raise GGUFError(f"tensor {name!r} was declared twice")
-        if not 0 < len(name.encode("utf-8", "surrogatepass")) <= MAX_NAME_BYTES:
-            raise GGUFError(f"tensor name {name!r}: 1 to {MAX_NAME_BYTES} bytes are allowed")
+        _check_name(name, _MAX_NAME_BYTES, "tensor name")
         if not 1 <= len(shape) <= MAX_DIMENSIONS or min(shape) < 1:
             raise GGUFError(f"tensor {name!r} has the shape {shape}; 1 to 4 dimensions above 0")
         if shape[-1] % type.block_size:
@@ -114,7 +114,7 @@ class GGUFWriter:
         self._places[name] = place
         self._end = self._aligned(place.offset + place.size)
 
-    def write(self, name: str, data: np.ndarray | bytes | memoryview) -> None:
+    def write(self, name: str, data: np.ndarray | bytes) -> None:
         """Write a tensor's next bytes: all of them, or one piece after the other.
 
         An array must be uint8 blocks, or float32 for F32, or float16 for F16.
@@ -124,14 +124,12 @@ class GGUFWriter:
         place = self._places[name]
         if isinstance(data, np.ndarray):
             data = _block_bytes(name, place.type, data)
-        size = memoryview(data).nbytes
+        size = len(data)
         if place.written + size > place.size:
             raise GGUFError(f"tensor {name!r} takes {place.size} bytes, not {place.written + size}")
         try:
-            if self._data_start is None:
-                self._write_header()
-            assert self._data_start is not None
-            self._file.seek(self._data_start + place.offset + place.written)
+            data_start = self._write_header()
+            self._file.seek(data_start + place.offset + place.written)
             self._file.write(data)
         except OSError as error:
             raise GGUFError(f"{self.path} cannot be written: {error.strerror}") from None
@@ -150,10 +148,8 @@ class GGUFWriter:
             if place.written != place.size:
                 raise GGUFError(f"tensor {name!r} got {place.written} of {place.size} bytes")
         try:
-            if self._data_start is None:
-                self._write_header()
-            assert self._data_start is not None
-            self._file.truncate(self._data_start + self._end)  # pads the last tensor with zeros
+            data_start = self._write_header()
+            self._file.truncate(data_start + self._end)  # pads the last tensor with zeros
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
@@ -164,7 +160,8 @@ class GGUFWriter:
 
     def discard(self) -> None:
         """Leave nothing behind. Called when an exception leaves the `with` block."""
-        self._file.close()
+        with suppress(OSError):  # closing flushes, onto a full disk perhaps; it goes anyway
+            self._file.close()
         self._temporary.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
@@ -198,7 +195,10 @@ class GGUFWriter:
     def _aligned(self, position: int) -> int:
         return -(-position // self._alignment) * self._alignment
 
-    def _write_header(self) -> None:
+    def _write_header(self) -> int:
+        """Write the header unless that is done; gives where the tensor data begin."""
+        if self._data_start is not None:
+            return self._data_start
         self._file.write(_HEAD.pack(MAGIC, _VERSION, len(self._places), len(self._metadata)))
         for key, value in self._metadata.items():
             self._file.write(encode_string(key) + value)
@@ -208,14 +208,26 @@ class GGUFWriter:
             )
             self._file.write(encode_string(name) + dimensions)
         self._data_start = self._aligned(self._file.tell())
+        return self._data_start
 
 
-def _block_bytes(name: str, type: BlockType, data: np.ndarray) -> np.ndarray:
-    """The array's bytes as contiguous uint8, after a check that its dtype is that of the blocks."""
+def _block_bytes(name: str, type: BlockType, data: np.ndarray) -> memoryview:
+    """The array's bytes, after a check that its dtype is that of the blocks."""
     floats = {BlockType.F32: np.dtype("<f4"), BlockType.F16: np.dtype("<f2")}
     if data.dtype != np.uint8 and data.dtype != floats.get(type):
         raise GGUFError(f"tensor {name!r} is {type.name}, its data are {data.dtype}")
-    return np.ascontiguousarray(data).reshape(-1).view(np.uint8)
+    raw: memoryview = np.ascontiguousarray(data).reshape(-1).view(np.uint8).data
+    return raw
+
+
+def _check_name(name: str, limit: int, what: str) -> None:
+    """GGUFError unless the name is text of 1 to `limit` bytes."""
+    try:
+        size = len(name.encode("utf-8"))
+    except UnicodeEncodeError as error:
+        raise GGUFError(f"{what} {shown(name)} is not valid Unicode: {error.reason}") from None
+    if not 0 < size <= limit:
+        raise GGUFError(f"{what} {shown(name)} is {size} bytes long; 1 to {limit} are allowed")
 
 
 def _sync_folder(folder: Path) -> None:
