@@ -143,7 +143,7 @@ def quantized_bank(type: BlockType, spread: float, seed: int) -> np.ndarray:
 
 
 def random_blocks(
-    type: BlockType, shape: tuple[int, int], spread: float, seed: list[int], banked: bool
+    type: BlockType, shape: tuple[int, ...], spread: float, seed: list[int], banked: bool
 ) -> Iterator[np.ndarray]:
     """Normal weights of deviation `spread` as uint8 [n, row bytes], a few rows at a time."""
     rows, width = shape
@@ -157,6 +157,18 @@ def random_blocks(
         else:
             drawn = rng.standard_normal((count, width), dtype=np.float32)
             yield quantize(type, drawn * np.float32(spread))
+
+
+def norm_weight(width: int, spread: float, seed: list[int], signed: bool) -> np.ndarray:
+    """float32 [width] around 1, or around 1 and -1.
+
+    Signs stand for training: without them a random model with a tied output repeats its last token.
+    """
+    rng = np.random.default_rng(seed)
+    weight = 1 + spread * rng.standard_normal(width)
+    if signed:
+        weight *= rng.choice([-1, 1], width)
+    return weight.astype(np.float32)
 
 
 def add_sizes(add: Callable[[str, Any], None], name: str, shape: Shape, format: Format) -> None:
@@ -193,8 +205,8 @@ def make_model(
         for tensor, rows, spread in table:
             key = [seed, zlib.crc32(tensor.encode())]  # the same weights in every format
             if len(rows) == 1:
-                norm = 1 + spread * np.random.default_rng(key).standard_normal(rows)
-                writer.write(tensor, norm.astype(np.float32))
+                signed = shape.tied and tensor == "output_norm.weight"
+                writer.write(tensor, norm_weight(rows[0], spread, key, signed))
                 continue
             for blocks in random_blocks(types[tensor], rows, spread, key, banked):
                 writer.write(tensor, blocks)
