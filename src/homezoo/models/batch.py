@@ -1,4 +1,4 @@
-"""The ragged batch: any mix of prompts and single tokens of any sequences, flat, in one forward pass."""
+"""The ragged batch: any mix of prompts and single tokens of any sequences, in one forward pass."""
 
 from collections.abc import Sequence as Items
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ def build_batch(parts: Items[tuple[Sequence, list[int]]], every_row: bool = Fals
     """Extends each sequence by its new tokens and returns the batch that computes them all.
 
     Logits are wanted of each part's last token, or of every token with `every_row`. A sequence may
-    stand in one part only. Raises ContextError when a part does not fit; no sequence is then changed.
+    stand in one part only. Raises ContextError when a part does not fit; then none is changed.
     """
     starts = [len(sequence) for sequence, _ in parts]
     for index, (sequence, new) in enumerate(parts):

@@ -17,8 +17,8 @@ CACHE_TYPES: dict[str, BlockType] = {"f16": BlockType.F16, "q8_0": BlockType.Q8_
 class KVCache:
     """Keys and values of every layer, in blocks; memory never written to costs nothing.
 
-    `k[layer]` and `v[layer]` are uint8 [blocks, G, 64, row bytes]; a row is one head's E values at one
-    position: float16, or q8_0 blocks of 32 values (a float16 scale, then 32 int8) as in GGUF.
+    `k[layer]` and `v[layer]` are uint8 [blocks, G, 64, row bytes]; a row is one head's E values at
+    one position: float16, or q8_0 blocks of 32 values (a float16 scale, then 32 int8) as in GGUF.
     """
 
     def __init__(
@@ -26,8 +26,8 @@ class KVCache:
     ) -> None:
         """Room for `positions`, rounded up to whole blocks.
 
-        Raises OptionError for an unknown type or no positions, UnsupportedError when q8_0 blocks do not
-        fill a head.
+        Raises OptionError for an unknown type or no positions, UnsupportedError when q8_0 blocks do
+        not fill a head.
         """
         if type not in CACHE_TYPES:
             raise OptionError(f"cache type is {type!r}; expected {' or '.join(CACHE_TYPES)}")
@@ -35,7 +35,7 @@ class KVCache:
             raise OptionError(f"cache of {positions} positions; expected at least 1")
         if head_width % CACHE_TYPES[type].block_size:
             raise UnsupportedError(
-                f"a {type} cache needs heads of a multiple of 32 values; this model has {head_width}"
+                f"a {type} cache needs heads of a multiple of 32 values; found {head_width}"
             )
         self.type: CacheType = type
         self.head_width = head_width
@@ -86,7 +86,7 @@ class KVCache:
         return bool(self._owners[block] > 1)
 
     def copy_block(self, block: int) -> int:
-        """A block of its own with the same keys and values in every layer; ContextError if none is free."""
+        """A new block with the same content in every layer; ContextError if none is free."""
         copied = self.take()
         for array in (*self.k, *self.v):
             array[copied] = array[block]
@@ -147,8 +147,8 @@ class Sequence:
     def fork(self, length: int | None = None) -> "Sequence":
         """A sequence with the same first `length` tokens (all by default), sharing their blocks.
 
-        A block that is not full is copied by whichever of them first adds to it. Tokens must have been
-        computed before they are shared.
+        A block that is not full is copied by whichever of them first adds to it. Tokens must have
+        been computed before they are shared.
         """
         twin = Sequence(self.cache, self.limit)
         twin.tokens = list(self.tokens)

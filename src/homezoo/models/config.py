@@ -1,5 +1,6 @@
 """What a model is: its sizes, read from GGUF metadata and checked where they are made."""
 
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -48,13 +49,14 @@ class ModelConfig:
     def from_metadata(metadata: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> "ModelConfig":
         """Reads `general.architecture` and its keys.
 
-        Raises GGUFError with key and value for a missing or wrong one, UnsupportedError for a model of
-        a kind that cannot run.
+        Raises GGUFError with key and value for a missing or wrong one, UnsupportedError for a model
+        of a kind that cannot run.
         """
         architecture = metadata.get("general.architecture")
-        if architecture not in ROPE_HALVES:
+        if not isinstance(architecture, str) or architecture not in ROPE_HALVES:
             raise UnsupportedError(
-                f"general.architecture is {architecture!r}; supported: {', '.join(ROPE_HALVES)}"
+                f"general.architecture is {reprlib.repr(architecture)}; "
+                f"supported: {', '.join(ROPE_HALVES)}"
             )
         reader = MetadataReader(metadata, architecture)
         _refuse_what_cannot_run(reader)

@@ -1,4 +1,4 @@
-"""The one seam for learning: a frozen weight, perhaps quantised, plus any number of low-rank deltas."""
+"""The one seam for learning: a frozen weight, quantised or not, plus any number of deltas."""
 
 from dataclasses import dataclass
 
@@ -74,7 +74,7 @@ class Linear:
         self.deltas.append(delta)
 
     def detach(self, name: str) -> Delta:
-        """Takes a delta away and returns it; what is left computes bit for bit as before it came."""
+        """Takes a delta away and returns it; what is left computes as before, bit for bit."""
         for index, delta in enumerate(self.deltas):
             if delta.name == name:
                 return self.deltas.pop(index)

@@ -1,6 +1,6 @@
-"""LLaMA 1, 2 and 3, TinyLlama, Mistral with its sliding window, and Qwen2: one definition for any backend.
+"""LLaMA 1 to 3, TinyLlama, Mistral with its sliding window, and Qwen2, for any backend.
 
-They differ in sizes, in which values turn together, in biases and in the window: all said by the file.
+They differ in sizes, in which values turn together, in biases and in the window: the file says it.
 """
 
 from collections.abc import Mapping
@@ -22,11 +22,11 @@ class Attention:
         keys = config.kv_heads * config.head_width  # G·E
         self.config = config
         self.layer = layer
-        self.frequencies = config.rope.frequencies()  # float64 [P]
         self.attn_q = weights.linear(f"{prefix}.attn_q", queries, config.width)
         self.attn_k = weights.linear(f"{prefix}.attn_k", keys, config.width)
         self.attn_v = weights.linear(f"{prefix}.attn_v", keys, config.width)
         self.attn_output = weights.linear(f"{prefix}.attn_output", config.width, queries)
+        self.frequencies = config.rope.frequencies()  # float64 [P]
 
     def __call__(self, ops: Ops, x: Array) -> Array:
         """x [T, D] to [T, D]."""
@@ -82,7 +82,7 @@ class Block:
 
 
 class Llama:
-    """The whole model. The `ops` of a call carry its batch and cache; arrays are the backend's own."""
+    """The whole model. The `ops` of a call carry batch and cache; arrays are the backend's own."""
 
     def __init__(self, config: ModelConfig, tensors: Mapping[str, Tensor]) -> None:
         """Takes the tensors; GGUFError names a missing, extra or wrongly shaped one."""

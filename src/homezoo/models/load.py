@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from homezoo.errors import UnsupportedError
 from homezoo.formats.tensor import Tensor
 from homezoo.models.config import ModelConfig
 from homezoo.models.llama import Llama
@@ -32,13 +31,8 @@ class ModelFile(Protocol):
 def load_model(gguf: ModelFile) -> Model:
     """The model of a file; its tensors stay where they are mapped, so the file must stay open.
 
-    Raises UnsupportedError for another architecture, listing the supported ones; GGUFError for wrong
-    metadata or tensors.
+    Raises UnsupportedError for another architecture, listing the supported ones; GGUFError for
+    wrong metadata or tensors.
     """
-    architecture = gguf.metadata.get("general.architecture")
-    if architecture not in ARCHITECTURES:
-        raise UnsupportedError(
-            f"general.architecture is {architecture!r}; supported: {', '.join(ARCHITECTURES)}"
-        )
     config = ModelConfig.from_metadata(gguf.metadata, gguf.tensors)
-    return ARCHITECTURES[architecture](config, gguf.tensors)
+    return ARCHITECTURES[config.architecture](config, gguf.tensors)

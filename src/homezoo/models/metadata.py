@@ -1,6 +1,7 @@
-"""Checked reading of a model's numbers from GGUF metadata: a wrong value is an error that names its key."""
+"""Checked reading of a model's numbers from GGUF metadata: an error names the key and the value."""
 
 import math
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,7 +33,9 @@ class MetadataReader:
         if isinstance(value, (list, np.ndarray)):
             value = self._same_for_all_layers(key, value)
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-            raise GGUFError(f"{self.full_key(key)} is {value!r}; expected a whole number")
+            raise GGUFError(
+                f"{self.full_key(key)} is {reprlib.repr(value)}; expected a whole number"
+            )
         if not minimum <= value <= maximum:
             raise GGUFError(f"{self.full_key(key)} is {value}; expected {minimum} to {maximum}")
         return int(value)
@@ -43,7 +46,7 @@ class MetadataReader:
         """A finite number above `minimum` (or equal to it, unless `open_end`); raises GGUFError."""
         value = self._value(key, default)
         if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
-            raise GGUFError(f"{self.full_key(key)} is {value!r}; expected a number")
+            raise GGUFError(f"{self.full_key(key)} is {reprlib.repr(value)}; expected a number")
         number = float(value)
         if not math.isfinite(number) or number < minimum or (open_end and number == minimum):
             bound = "above" if open_end else "at least"
@@ -56,7 +59,7 @@ class MetadataReader:
         """A string; raises GGUFError when missing without `default` or of another type."""
         value = self._value(key, default)
         if not isinstance(value, str):
-            raise GGUFError(f"{self.full_key(key)} is {value!r}; expected a string")
+            raise GGUFError(f"{self.full_key(key)} is {reprlib.repr(value)}; expected a string")
         return value
 
     def _value(self, key: str, default: Any) -> Any:
@@ -72,6 +75,6 @@ class MetadataReader:
         if len(different) == 1:
             return different[0]
         raise UnsupportedError(
-            f"{self.full_key(key)} varies between layers ({different}); "
+            f"{self.full_key(key)} varies between layers ({reprlib.repr(different)}); "
             "only models whose layers are alike can run"
         )

@@ -1,4 +1,4 @@
-"""Qwen3: LLaMA's layers with each head of queries and keys normed before it turns (Yang et al. 2025)."""
+"""Qwen3: LLaMA's layers with each head of queries and keys normed first (Yang et al. 2025)."""
 
 from collections.abc import Mapping
 
@@ -20,13 +20,13 @@ class Attention:
         keys = config.kv_heads * config.head_width  # G·E
         self.config = config
         self.layer = layer
-        self.frequencies = config.rope.frequencies()  # float64 [P]
         self.attn_q = weights.linear(f"{prefix}.attn_q", queries, config.width)
         self.attn_k = weights.linear(f"{prefix}.attn_k", keys, config.width)
         self.attn_v = weights.linear(f"{prefix}.attn_v", keys, config.width)
         self.attn_q_norm = weights.vector(f"{prefix}.attn_q_norm.weight", config.head_width)
         self.attn_k_norm = weights.vector(f"{prefix}.attn_k_norm.weight", config.head_width)
         self.attn_output = weights.linear(f"{prefix}.attn_output", config.width, queries)
+        self.frequencies = config.rope.frequencies()  # float64 [P]
 
     def __call__(self, ops: Ops, x: Array) -> Array:
         """x [T, D] to [T, D]."""
@@ -69,7 +69,7 @@ class Block:
 
 
 class Qwen3:
-    """The whole model. The `ops` of a call carry its batch and cache; arrays are the backend's own."""
+    """The whole model. The `ops` of a call carry batch and cache; arrays are the backend's own."""
 
     def __init__(self, config: ModelConfig, tensors: Mapping[str, Tensor]) -> None:
         """Takes the tensors; GGUFError names a missing, extra or wrongly shaped one."""

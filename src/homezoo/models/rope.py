@@ -17,7 +17,7 @@ FACTORS_TENSOR = "rope_freqs.weight"
 
 @dataclass(frozen=True)
 class RopeConfig:
-    """How positions turn the pairs of a head (Su et al. 2021), and how a longer context scales them.
+    """How positions turn the pairs of a head (Su et al. 2021), and how longer contexts scale them.
 
     `scaling` is none, linear (Chen et al. 2023) or yarn (Peng et al. 2023). Llama 3's scaling is no
     name in GGUF but a tensor of `factors` that divide the frequencies; it may join any `scaling`.
@@ -136,9 +136,9 @@ class RopeConfig:
     def _refuse_ambiguous_magnitude(self, reader: MetadataReader) -> None:
         """`yarn_attn_factor` is written for two settings that mean different things.
 
-        Converters store Transformers' attention_factor (the whole magnitude) and the older attn_factor
-        (a multiplier) under one key; llama.cpp ignores it. 1 is its neutral value there, and the
-        formula's own value says nothing new; anything else cannot be told apart.
+        Converters store Transformers' attention_factor (the whole magnitude) and the older
+        attn_factor (a multiplier) under one key; llama.cpp ignores it. 1 is its neutral value
+        there, and the formula's own value says nothing new; others cannot be told apart.
         """
         key = "rope.scaling.yarn_attn_factor"
         given = reader.real(key, 1.0)

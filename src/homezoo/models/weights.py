@@ -1,4 +1,4 @@
-"""Hands a model its tensors by their GGUF names, checks the shapes, and misses none and leaves none."""
+"""Hands a model its tensors by their GGUF names, checks their shapes, and leaves none over."""
 
 from collections.abc import Mapping
 

@@ -1,9 +1,9 @@
 """The operations a model is written in. Three backends implement them: reference, native, autograd.
 
-`Array` is whatever the backend computes with: a float32 NumPy array (reference), a buffer of a recorded
-program (native), a torch tensor (autograd). Models pass arrays on and never look inside.
-Letters: T tokens of the ragged batch, D model width, K reduction, N rows of a weight, H query heads,
-G key-value heads, E width of a head.
+`Array` is whatever the backend computes with: a float32 NumPy array (reference), a buffer of a
+recorded program (native), a torch tensor (autograd). Models pass arrays on and never look inside.
+Letters: T tokens of the ragged batch, D model width, K reduction, N rows of a weight,
+H query heads, G key-value heads, E width of a head.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class Ops(Protocol):
     def rms_norm(self, x: Array, weight: Tensor, eps: float, group: int | None = None) -> Array:
         """x / sqrt(mean(x²) + eps) * weight over each row, or over each `group` values of a row.
 
-        Zhang and Sennrich 2019, equation 4. With `group`, weight is [group] and used for each group.
+        Zhang and Sennrich 2019, equation 4. With `group`, weight is [group], used for each group.
         """
 
     def layer_norm(self, x: Array, weight: Tensor, bias: Tensor | None, eps: float) -> Array:
@@ -36,7 +36,7 @@ class Ops(Protocol):
         """x [T, K] times the transpose of `weight` [N, K]: [T, N]."""
 
     def low_rank(self, x: Array, y: Array, a: np.ndarray, b: np.ndarray, scale: float) -> Array:
-        """y + scale * (x aᵀ) bᵀ with a [r, K] and b [N, r], in float32 (Hu et al. 2021, equation 3)."""
+        """y + scale * (x aᵀ) bᵀ with a [r, K], b [N, r], float32 (Hu et al. 2021, equation 3)."""
 
     def add(self, x: Array, y: Array) -> Array:
         """x + y, both [T, D]."""
@@ -50,16 +50,24 @@ class Ops(Protocol):
     def gelu(self, x: Array) -> Array:
         """The tanh form of GELU (Hendrycks and Gimpel 2016)."""
 
-    def rope(self, x: Array, frequencies: np.ndarray, head_width: int, halves: bool,
-             magnitude: float = 1.0) -> Array:
+    def rope(
+        self,
+        x: Array,
+        frequencies: np.ndarray,
+        head_width: int,
+        halves: bool,
+        magnitude: float = 1.0,
+    ) -> Array:
         """Rotates the first 2·len(frequencies) values of each head by position · frequency.
 
-        Pairs are (2i, 2i+1), or (i, i + len(frequencies)) when `halves`; cos and sin are multiplied by
-        `magnitude` (YaRN). Frequencies are float64, in radians per position. Su et al. 2021, equation 34.
+        Pairs are (2i, 2i+1), or (i, i + len(frequencies)) when `halves`; cos and sin are multiplied
+        by `magnitude` (YaRN). Frequencies are float64, in radians per position. Su et al. 2021,
+        equation 34.
         """
 
-    def attention(self, q: Array, k: Array, v: Array, layer: int, scale: float,
-                  window: int | None = None) -> Array:
+    def attention(
+        self, q: Array, k: Array, v: Array, layer: int, scale: float, window: int | None = None
+    ) -> Array:
         """Stores k, v [T, G·E] in the cache, then attends causally with q [T, H·E]: [T, H·E].
 
         A token sees its own sequence up to itself; with `window`, only the last `window` positions.

@@ -1,7 +1,7 @@
 """The reference backend: what every operation means, in NumPy, short and obvious rather than fast.
 
-Sums run in float64 and are rounded to float32 once; with `exact=False` products with weights are the
-kernels' own (reference_matmul). A token's result never depends on the rest of its batch.
+Sums run in float64 and are rounded to float32 once; with `exact=False` products with weights are
+the kernels' own (reference_matmul). A token's result never depends on the rest of its batch.
 """
 
 from collections.abc import Callable
@@ -116,8 +116,8 @@ def compile_reference(
 ) -> Callable[[BatchArrays], np.ndarray]:
     """A callable from a batch to logits, float32 [R, V], of the rows that the batch asks for.
 
-    `exact` multiplies dequantised weights by unrounded activations; otherwise activations are rounded as
-    the kernels do. The cache keeps its own rounding in both.
+    `exact` multiplies dequantised weights by unrounded activations; otherwise activations are
+    rounded as the kernels do. The cache keeps its own rounding in both.
     """
 
     def run(batch: BatchArrays) -> np.ndarray:

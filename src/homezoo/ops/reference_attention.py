@@ -1,4 +1,4 @@
-"""What attention over the key-value cache means, in NumPy: rows in and out of the cache, blocks merged."""
+"""What attention means, in NumPy: rows into and out of the cache, and blocks merged in order."""
 
 import numpy as np
 
@@ -11,8 +11,8 @@ from homezoo.ops.reference_matmul import round_activations
 def encode_rows(x: np.ndarray, type: str) -> np.ndarray:
     """Keys or values, float32 [..., E], to cache rows: uint8 [..., row bytes].
 
-    f16 rounds to nearest even. q8_0 rounds each 32 values as activations are: code = round(x · (127/max)),
-    then stores the scale max / 127 as float16.
+    f16 rounds to nearest even. q8_0 rounds each 32 values as activations are, with float32 scales:
+    code = round(x · (127 / max)); only then the scale max / 127 becomes float16.
     """
     if type == "f16":
         return x.astype("<f2").view(np.uint8)
@@ -30,7 +30,7 @@ def decode_rows(rows: np.ndarray, type: str) -> np.ndarray:
 
 
 def store(x: np.ndarray, array: np.ndarray, batch: BatchArrays, type: str) -> None:
-    """Writes keys or values x [T, G·E] at the batch's positions of `array` [blocks, G, 64, bytes]."""
+    """Writes keys or values x [T, G·E] at the batch's places in `array` [blocks, G, 64, bytes]."""
     heads = x.reshape(len(x), array.shape[1], -1)  # [T, G, E]
     block = batch.blocks[batch.sequences, batch.positions // BLOCK_POSITIONS]  # [T]
     array[block, :, batch.positions % BLOCK_POSITIONS] = encode_rows(heads, type)

@@ -37,7 +37,7 @@ def multiply(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 
 def matmul_canonical(x: np.ndarray, weight: Tensor) -> np.ndarray:
-    """The kernels' x [T, K] times weight [N, K] transposed: float32 [T, N], the same bits everywhere.
+    """The kernels' x [T, K] times weight [N, K] transposed: float32 [T, N], to the bit.
 
     Activations are rounded to int8 in blocks when the weight is quantised.
     """
@@ -69,8 +69,8 @@ def round_activations(x: np.ndarray, block: int) -> tuple[np.ndarray, np.ndarray
 def fma(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
     """a · b + c of float32 arrays, rounded once to float32.
 
-    The product is exact in float64. The sum is rounded there to odd, so that the second rounding cannot
-    undo the first (Boldo and Melquiond 2008).
+    The product is exact in float64. The sum is rounded there to odd, so that the second rounding
+    cannot undo the first (Boldo and Melquiond 2008).
     """
     with np.errstate(invalid="ignore", over="ignore"):
         product = a.astype(np.float64) * b
