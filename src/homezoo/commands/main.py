@@ -45,8 +45,8 @@ def _run_word(word: str, arguments: list[str], debug: bool) -> int:
     """Runs a known word; whatever goes wrong becomes one line, unless `debug` lets it through."""
     from homezoo.errors import HomezooError
 
-    command = make_command(word)
     try:
+        command = make_command(word)
         with command.make_context(f"homezoo {word}", arguments) as context:
             return int(command.invoke(context) or 0)
     except KeyboardInterrupt:
