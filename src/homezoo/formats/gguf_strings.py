@@ -53,7 +53,8 @@ def check_utf8(data: memoryview, starts: np.ndarray, what: str) -> None:
         if bad is not None:
             index = int(np.searchsorted(starts, begin + bad, side="right")) - 1
             name = what if len(starts) == 2 else f"item {index} of {what}"
-            raise GGUFError(f"{name} is not valid UTF-8: {bytes(data[begin + bad : end][:4])!r}")
+            found = bytes(data[begin + bad : int(starts[index + 1])][:4])
+            raise GGUFError(f"{name} is not valid UTF-8: {found!r}")
         first = last
 
 

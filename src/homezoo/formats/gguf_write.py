@@ -114,7 +114,7 @@ class GGUFWriter:
         self._places[name] = place
         self._end = self._aligned(place.offset + place.size)
 
-    def write(self, name: str, data: np.ndarray | bytes) -> None:
+    def write(self, name: str, data: np.ndarray | bytes | memoryview) -> None:
         """Write a tensor's next bytes: all of them, or one piece after the other.
 
         An array must be uint8 blocks, or float32 for F32, or float16 for F16.
@@ -123,14 +123,16 @@ class GGUFWriter:
             raise GGUFError(f"tensor {name!r} was not declared")
         place = self._places[name]
         if isinstance(data, np.ndarray):
-            data = _block_bytes(name, place.type, data)
-        size = len(data)
+            raw = _block_bytes(name, place.type, data)
+        else:
+            raw = memoryview(data).cast("B")
+        size = len(raw)
         if place.written + size > place.size:
             raise GGUFError(f"tensor {name!r} takes {place.size} bytes, not {place.written + size}")
         try:
             data_start = self._write_header()
             self._file.seek(data_start + place.offset + place.written)
-            self._file.write(data)
+            self._file.write(raw)
         except OSError as error:
             raise GGUFError(f"{self.path} cannot be written: {error.strerror}") from None
         place.written += size
