@@ -10,9 +10,9 @@ PAGE = Path(__file__).with_name("cli.md")
 HEAD = """\
 # Commands
 
-Made by `make docs` from the commands' own options; a test keeps it current. `zoo` is another name of
-`homezoo`. Exit status: 0 for success, 1 for an error (one line on standard error), 2 for a wrong command
-line, 130 after Ctrl-C. `HOMEZOO_DEBUG=1` shows where an error came from.
+Made by `make docs` from the commands' own options; a test keeps it current. `zoo` is another name
+of `homezoo`. Exit status: 0 for success, 1 for an error (one line on standard error), 2 for a wrong
+command line, 130 after Ctrl-C. `HOMEZOO_DEBUG=1` shows where an error came from.
 """
 
 

@@ -13,13 +13,14 @@ from homezoo.commands.options import JsonOption, ModelArgument
 from homezoo.errors import HomezooError
 from homezoo.formats.gguf_read import GGUFFile
 from homezoo.formats.tensor import Tensor
-from homezoo.models.cache import BLOCK_POSITIONS, CACHE_TYPES
+from homezoo.models.cache import CACHE_TYPES
 from homezoo.models.config import ModelConfig
 from homezoo.models.load import load_model
+from homezoo.ops.protocol import BLOCK_POSITIONS
 
 ContextOption = Annotated[
     int | None,
-    typer.Option(help="tokens to estimate memory for; the model's own without it", min=1),
+    typer.Option(help="tokens to estimate memory for; all without it", min=1),
 ]
 LABEL_WIDTH = 16  # of the plain table
 LICENCE_KEYS = ("general.license", "general.license.name", "general.license.link")

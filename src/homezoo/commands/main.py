@@ -1,4 +1,4 @@
-"""The entry point of `homezoo` and `zoo`: finds the word, imports its module, shows errors as one line."""
+"""The entry point of `homezoo` and `zoo`: calls a word's module, shows errors as one line."""
 
 import importlib
 import io

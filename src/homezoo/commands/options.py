@@ -1,9 +1,9 @@
-"""The options that several commands share, each written once; those of generation come from its dataclass."""
+"""The options that several commands share; those of generation come from its dataclass."""
 
 import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, Field, fields
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ from homezoo.run.constrain import Constraint
 from homezoo.run.options import GenerationOptions
 
 
-class CacheFormat(str, Enum):
+class CacheFormat(StrEnum):
     """How keys and values are kept."""
 
     F16 = "f16"
@@ -42,7 +42,7 @@ TemplateOption = Annotated[
     typer.Option(help="a chat template to use instead of the model's own", metavar="FILE"),
 ]
 
-# Fields of GenerationOptions whose option has another name, is no option, or needs more than its type.
+# Fields of GenerationOptions whose option has another name, is none, or needs more than its type.
 _NAMES = {"typical_p": "--typical", "top_logprobs": "--logprobs"}
 _HIDDEN = {"constraint"}
 _TYPES: dict[str, Any] = {"logit_bias": list[str], "stop": list[str]}
@@ -65,7 +65,7 @@ _PANEL = "How the answer is chosen"
 
 
 def with_generation_options(command: Callable[..., None]) -> Callable[..., None]:
-    """A command with one option for each of GenerationOptions instead of its parameter `options`."""
+    """A command with an option for each of GenerationOptions instead of its parameter `options`."""
 
     def expanded(**arguments: Any) -> None:
         names = [parameter.name for parameter in added]
@@ -137,14 +137,14 @@ def _bias(text: str) -> tuple[int, float]:
 
 
 def _text_of(given: str) -> str:
-    """The text of a file where `given` names one, else `given` itself (it has braces or a colon)."""
+    """The text of the file that `given` names, or `given` itself when it has braces or a colon."""
     if any(mark in given for mark in "{:\n"):
         return given
     return read_text(Path(given))
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 file; OptionError when it is not UTF-8, OSError when it cannot be read."""
+    """The text of a UTF-8 file; OptionError when it is not UTF-8, OSError when it is unreadable."""
     try:
         return path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
