@@ -1,6 +1,7 @@
 """Frequencies and magnitudes of rotary positions under every scaling."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -88,8 +89,8 @@ def test_ambiguous_yarn_magnitude_is_refused() -> None:
     ("factors", "words"),
     [
         (np.ones(7), "has 7 values; rope.dimension_count 16 needs 8"),
-        (np.zeros(8), "not a finite number above 0"),
-        (np.full(8, np.nan), "not a finite number above 0"),
+        (np.zeros(8), "has the value 0.0"),
+        (np.full(8, np.nan), "has the value nan"),
     ],
 )
 def test_wrong_factors_tensor(factors: np.ndarray, words: str) -> None:
@@ -103,3 +104,17 @@ def test_factors_tensor_of_two_dimensions_is_an_error() -> None:
     file.tensors["rope_freqs.weight"] = tensor_of("rope_freqs.weight", np.ones((1, 8)))
     with pytest.raises(GGUFError, match=r"rope_freqs.weight is F32 of shape \(1, 8\)"):
         ModelConfig.from_metadata(file.metadata, file.tensors)
+
+
+@pytest.mark.parametrize("scaling", ["none", "linear", "yarn"])
+@pytest.mark.parametrize("value", [1e-12, 1e12, 1e-300, 1e300])
+@pytest.mark.parametrize("key", ["freq_base", "scaling__factor", "scaling__yarn_beta_fast"])
+def test_extreme_values_are_errors_or_give_finite_frequencies(
+    scaling: str, key: str, value: float
+) -> None:
+    keys = {"scaling__type": scaling, "scaling__factor": 4.0} | {key: value}
+    if 1e-12 <= value <= 1e12:
+        assert np.isfinite(read(**keys).frequencies()).all()
+    else:
+        with pytest.raises(GGUFError, match=re.escape(f"{key.replace('__', '.')} is {value}")):
+            read(**keys)

@@ -11,7 +11,15 @@ from homezoo.formats.block_types import BlockType
 from homezoo.formats.tensor import Tensor
 from homezoo.models.metadata import MetadataReader
 
+SMALLEST = 1e-12  # of any factor or base, and 1 / largest: keeps every frequency finite
 SCALINGS = ("none", "linear", "yarn")
+KEYS = {  # of the numbers above 0
+    "base": "rope.freq_base",
+    "factor": "rope.scaling.factor",
+    "attention_factor": "rope.scaling.attn_factor",
+    "beta_fast": "rope.scaling.yarn_beta_fast",
+    "beta_slow": "rope.scaling.yarn_beta_slow",
+}
 FACTORS_TENSOR = "rope_freqs.weight"
 
 
@@ -45,10 +53,10 @@ class RopeConfig:
             raise UnsupportedError(
                 f"rope.scaling.type is {self.scaling!r}; supported: {', '.join(SCALINGS)}"
             )
-        for name in ("base", "factor", "attention_factor", "beta_fast", "beta_slow"):
+        for name, key in KEYS.items():
             value = getattr(self, name)
-            if not math.isfinite(value) or value <= 0:
-                raise GGUFError(f"rope {name} is {value}; expected a finite number above 0")
+            if not SMALLEST <= value <= 1 / SMALLEST:
+                raise GGUFError(f"{key} is {value}; expected {SMALLEST:g} to {1 / SMALLEST:g}")
         if self.scaling == "yarn" and (self.original_context < 1 or self.base == 1.0):
             raise GGUFError(
                 f"yarn with original_context_length {self.original_context} and freq_base "
@@ -59,8 +67,12 @@ class RopeConfig:
                 f"{FACTORS_TENSOR} has {len(self.factors)} values; "
                 f"rope.dimension_count {self.dimensions} needs {self.dimensions // 2}"
             )
-        if not all(math.isfinite(value) and value > 0 for value in self.factors):
-            raise GGUFError(f"{FACTORS_TENSOR} has a value that is not a finite number above 0")
+        wrong = [value for value in self.factors if not SMALLEST <= value <= 1 / SMALLEST]
+        if wrong:
+            raise GGUFError(
+                f"{FACTORS_TENSOR} has the value {wrong[0]}; "
+                f"expected {SMALLEST:g} to {1 / SMALLEST:g}"
+            )
 
     @staticmethod
     def from_metadata(
@@ -75,7 +87,7 @@ class RopeConfig:
         Raises GGUFError with key and value for a wrong one, UnsupportedError for another scaling.
         """
         factor = reader.real("rope.scaling.factor", 0.0, open_end=False)
-        # Files before 2023-10 have scale_linear; 0 is how llama.cpp writes "not scaled".
+        # Old files have scale_linear; 0 is how llama.cpp writes "not scaled".
         factor = factor or reader.real("rope.scale_linear", 0.0, open_end=False) or 1.0
         scaling = reader.text("rope.scaling.type", "linear" if factor != 1.0 else "none")
         dimensions = reader.integer("rope.dimension_count", head_width, maximum=head_width)
