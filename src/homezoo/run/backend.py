@@ -1,0 +1,75 @@
+"""The backends by name: each turns a model and a cache into a callable on batches."""
+
+import os
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+
+from homezoo.errors import OptionError
+from homezoo.models.batch import Batch
+from homezoo.models.cache import KVCache
+from homezoo.models.load import Model
+from homezoo.ops.protocol import Array, Ops
+
+# native: C++ kernels. reference: NumPy with the kernels' own sums, slow. exact: NumPy in exact floats.
+BackendName = Literal["native", "reference", "exact"]
+BACKENDS: tuple[str, ...] = ("native", "reference", "exact")
+MOST_THREADS = 256  # the native pool's own limit
+Compute = Callable[[Batch], np.ndarray]
+
+
+class States:
+    """A model that stops before its output matrix, so that any backend gives its last states."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    def forward(self, ops: Ops) -> Array:
+        """Final-normed states [R, D] of the rows that the batch asks for."""
+        return ops.select(self._model.hidden(ops))
+
+
+class Backend:
+    """A model compiled for one cache: logits, and last states, which few callers need, when first asked."""
+
+    def __init__(self, name: str, model: Model, cache: KVCache, threads: int | None) -> None:
+        """OptionError for an unknown name or number of threads."""
+        if name not in BACKENDS:
+            raise OptionError(f"backend is {name!r}; expected one of {', '.join(BACKENDS)}")
+        if threads is not None and not 1 <= threads <= MOST_THREADS:
+            raise OptionError(f"threads is {threads}; expected 1 to {MOST_THREADS}")
+        self._name = name
+        self._model = model
+        self._cache = cache
+        self._pool: Any = _thread_pool(threads) if name == "native" else None
+        self.logits: Compute = self._compile(model)  # float32 [R, V]
+        self._states: Compute | None = None
+
+    def states(self, batch: Batch) -> np.ndarray:
+        """Final-normed states of the batch's rows, float32 [R, D]."""
+        if self._states is None:
+            self._states = self._compile(States(self._model))
+        return self._states(batch)
+
+    def _compile(self, model: Model | States) -> Compute:
+        if self._name == "native":
+            from homezoo.ops.native import compile_native
+
+            return compile_native(model, self._cache, self._pool)
+        from homezoo.ops.reference import compile_reference
+
+        return compile_reference(model, self._cache, exact=self._name == "exact")
+
+
+def _thread_pool(threads: int | None) -> Any:
+    from homezoo import _native
+
+    return _native.Threads(threads or default_threads())
+
+
+def default_threads() -> int:
+    """As many as the processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux: honours taskset and containers' CPU sets
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

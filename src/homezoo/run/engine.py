@@ -1,0 +1,181 @@
+"""Owns a model, its cache and its compiled backend: runs batches, and knows which prefixes are computed."""
+
+import threading
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from homezoo.errors import ContextError, OptionError
+from homezoo.models.batch import Batch, build_batch
+from homezoo.models.cache import CacheType, KVCache, Sequence
+from homezoo.models.load import Model
+from homezoo.ops.protocol import BLOCK_POSITIONS
+from homezoo.run.backend import Backend
+
+# Tokens of one pass: enough to be limited by arithmetic and not by reading the weights, few enough that
+# Ctrl-C and other sequences wait little.
+CHUNK = 512
+LOGITS_CHUNK = 128  # rows of a pass that wants all logits: 128 rows of 152 000 floats are 78 MB
+KEPT_MOST = 32  # finished sequences to compare a new prompt with; far more would cost milliseconds
+
+
+class Engine:
+    """Computes sequences in one cache. Safe to call from several threads: passes run one at a time."""
+
+    def __init__(
+        self,
+        model: Model,
+        context: int,
+        cache: CacheType = "f16",
+        backend: str = "native",
+        threads: int | None = None,
+        parallel: int = 1,
+        chunk: int = CHUNK,
+    ) -> None:
+        """A cache for `parallel` sequences of `context` positions; shorter sequences, more of them.
+
+        Raises OptionError for a value out of its range.
+        """
+        for name, value in (("context", context), ("parallel", parallel), ("chunk", chunk)):
+            if value < 1:
+                raise OptionError(f"{name} is {value}; expected 1 or more")
+        blocks = -(-context // BLOCK_POSITIONS) * parallel
+        self.model = model
+        self.context = context
+        self.chunk = chunk
+        self.vocab_size = model.config.vocab_size
+        self.cache = KVCache.for_model(model.config, blocks * BLOCK_POSITIONS, cache)
+        self._backend = Backend(backend, model, self.cache, threads)
+        self._lock = threading.RLock()
+        self._promised: dict[Sequence, int] = {}  # running sequences: blocks they may come to hold
+        self._kept: dict[Sequence, None] = {}  # finished ones, longest unused first
+
+    def begin(self, tokens: list[int], positions: int) -> Sequence | None:
+        """A sequence that already holds the longest computed prefix of `tokens`, but not the last token.
+
+        Room for `positions` positions in all is set aside. None when other running sequences hold it;
+        ContextError when it could never fit, OptionError for an id outside the vocabulary.
+        """
+        self.check_prompt(tokens)
+        with self._lock:
+            sequence = self._longest_prefix(tokens[:-1])
+            if self._promise(sequence, min(positions, self.context)):
+                return sequence
+            self._keep(sequence)
+            return None
+
+    def compute(self, parts: list[tuple[Sequence, list[int]]]) -> np.ndarray:
+        """One pass over new tokens of some sequences: logits of each part's last token, float32 [R, V].
+
+        Whatever goes wrong, Ctrl-C included, the sequences are then as before.
+        """
+        return self._run(self._backend.logits, parts, every_row=False)
+
+    def end(self, sequence: Sequence) -> None:
+        """Gives up the room set aside, and keeps what was computed until the room is needed."""
+        with self._lock:
+            self._promised.pop(sequence, None)
+            self._keep(sequence)
+
+    def logits(self, tokens: list[int]) -> Iterator[np.ndarray]:
+        """Logits after every token, float32 [some rows, V] at a time; each array only until the next."""
+        return self._every_row(self._backend.logits, tokens, LOGITS_CHUNK)
+
+    def states(self, tokens: list[int]) -> Iterator[np.ndarray]:
+        """Final-normed states of every token, float32 [some rows, D] at a time; likewise."""
+        return self._every_row(self._backend.states, tokens, self.chunk)
+
+    def check_prompt(self, tokens: list[int]) -> None:
+        """ContextError when the tokens exceed the context, OptionError when there are none or wrong ones."""
+        if not tokens:
+            raise OptionError("the prompt has 0 tokens; give at least one")
+        if len(tokens) > self.context:
+            raise ContextError(
+                f"the prompt has {len(tokens)} tokens and the context {self.context}; "
+                "shorten the prompt or ask for a larger context"
+            )
+        for token in (min(tokens), max(tokens)):
+            if not 0 <= token < self.vocab_size:
+                raise OptionError(f"token id {token}; the vocabulary has 0 to {self.vocab_size - 1}")
+
+    def _run(
+        self,
+        compute: Callable[[Batch], np.ndarray],
+        parts: list[tuple[Sequence, list[int]]],
+        every_row: bool,
+    ) -> np.ndarray:
+        with self._lock:
+            starts = [len(sequence) for sequence, _ in parts]
+            try:
+                return compute(build_batch(parts, every_row))
+            except BaseException:
+                for (sequence, _), start in zip(parts, starts, strict=True):
+                    sequence.truncate(min(start, len(sequence)))
+                raise
+
+    def _every_row(
+        self, compute: Callable[[Batch], np.ndarray], tokens: list[int], rows: int
+    ) -> Iterator[np.ndarray]:
+        self.check_prompt(tokens)
+        sequence = Sequence(self.cache, self.context)
+        with self._lock:
+            if not self._promise(sequence, len(tokens)):
+                raise self.full(len(tokens))
+        try:
+            for start in range(0, len(tokens), rows):
+                yield self._run(compute, [(sequence, tokens[start : start + rows])], every_row=True)
+        finally:
+            with self._lock:
+                self._promised.pop(sequence, None)
+                sequence.release()
+
+    def full(self, positions: int) -> ContextError:
+        """The error of a sequence for which other running ones leave no room."""
+        total = self.cache.block_count * BLOCK_POSITIONS
+        return ContextError(
+            f"{positions} positions are wanted, but of the cache's {total} other running answers hold "
+            "too many; end them, set max_tokens, or open the model with a larger `parallel`"
+        )
+
+    def _longest_prefix(self, tokens: list[int]) -> Sequence:
+        """A kept sequence cut to the prefix when all of it serves, a fork when another may want the rest."""
+        best, shared = None, 0
+        for sequence in (*self._kept, *self._promised):
+            length = sequence.common_prefix(tokens)
+            if length > shared:
+                best, shared = sequence, length
+        if best is None:
+            return Sequence(self.cache, self.context)
+        if best in self._kept and shared == len(best):
+            del self._kept[best]
+            return best
+        if best in self._kept:  # used just now: the last to be given up
+            self._keep(best)
+        return best.fork(shared)
+
+    def _promise(self, sequence: Sequence, positions: int) -> bool:
+        """Sets blocks aside for a sequence, giving up kept ones, the longest unused first."""
+        self._promised[sequence] = -(-positions // BLOCK_POSITIONS)
+        while sum(map(self._owed, self._promised)) > self.cache.free_blocks:
+            if not self._kept:
+                del self._promised[sequence]
+                return False
+            oldest = next(iter(self._kept))
+            del self._kept[oldest]
+            oldest.release()
+        return True
+
+    def _owed(self, sequence: Sequence) -> int:
+        """Blocks that a running sequence may still take, one of them for a shared block to be copied."""
+        held = len(sequence.blocks)
+        copy = held > 0 and len(sequence) % BLOCK_POSITIONS and self.cache.is_shared(sequence.blocks[-1])
+        return max(0, self._promised[sequence] - held) + bool(copy)
+
+    def _keep(self, sequence: Sequence) -> None:
+        self._kept.pop(sequence, None)
+        if len(sequence):
+            self._kept[sequence] = None
+        while len(self._kept) > KEPT_MOST:
+            oldest = next(iter(self._kept))
+            del self._kept[oldest]
+            oldest.release()

@@ -1,0 +1,258 @@
+"""The public Model: a GGUF file and what runs it."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from homezoo.errors import HomezooError, OptionError, UnsupportedError
+from homezoo.formats.gguf_read import GGUFFile
+from homezoo.models.cache import CacheType
+from homezoo.models.config import ModelConfig
+from homezoo.models.load import load_model
+from homezoo.run.answer import Answer
+from homezoo.run.backend import BackendName
+from homezoo.run.constrain import Constraint, ConstraintCompiler, ConstraintMatcher
+from homezoo.run.engine import Engine
+from homezoo.run.generate import Generation
+from homezoo.run.job import Request
+from homezoo.run.options import GenerationOptions
+from homezoo.run.stream import Stream
+from homezoo.text.prompt import encode_chat
+from homezoo.text.template import ChatTemplate
+from homezoo.text.tokenizer import Tokenizer
+
+# Positions of the cache unless asked otherwise: half a megabyte each on a 7B model, so 2 GB at most.
+DEFAULT_CONTEXT = 4096
+
+Prompt = str | Sequence[int]  # text as it is, or token ids
+Message = Mapping[str, Any]  # role and content, and what a template knows besides
+
+
+class Model:
+    """An open model. Close it, or use it in a `with` block; the file is mapped meanwhile.
+
+    Options of generation are those of GenerationOptions: as an object, as keywords, or both.
+    """
+
+    def __init__(self, gguf: GGUFFile, engine: Engine) -> None:
+        """Use `open`."""
+        self._gguf: GGUFFile | None = gguf
+        self._engine: Engine | None = engine
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        threads: int | None = None,
+        context: int | None = None,
+        cache: CacheType = "f16",
+        backend: BackendName = "native",
+        parallel: int = 1,
+    ) -> "Model":
+        """Opens a GGUF file; nothing of it is copied, and memory of the cache is taken when used.
+
+        `context` is the most tokens of prompt and answer: by default what the model was trained on, but at
+        most 4096. `cache` is how keys and values are stored; q8_0 takes about half of f16. `parallel`
+        is how many answers of full context can be computed side by side. `threads` is by default the
+        number of processors of this process.
+        Raises GGUFError for a damaged file, UnsupportedError for a model that cannot run, OptionError
+        for a value out of its range.
+        """
+        gguf = GGUFFile.open(path)
+        try:
+            for name, type in gguf.unsupported.items():
+                raise UnsupportedError(
+                    f"{path}: tensor {name!r} is in format {type}, which cannot run; "
+                    "get the model in another quantisation, such as Q4_0 or Q4_K_M"
+                )
+            loaded = load_model(gguf)
+            if context is None:
+                context = min(loaded.config.context_length, DEFAULT_CONTEXT)
+            engine = Engine(loaded, context, cache, backend, threads, parallel)
+        except BaseException:
+            gguf.close()
+            raise
+        return cls(gguf, engine)
+
+    def generate(
+        self,
+        prompt: Prompt,
+        options: GenerationOptions | None = None,
+        *,
+        special: bool = False,
+        **changes: Any,
+    ) -> Answer:
+        """Continues a text as it is, without the chat template.
+
+        The token that begins a text is put before it where the model wants one. With `special`, names of
+        control tokens in the text become those tokens. Raises ContextError when the prompt does not
+        fit, with both numbers; OptionError and ConstraintError for options that cannot be followed.
+        """
+        return self.stream(prompt, options, special=special, **changes).answer
+
+    def generate_many(
+        self,
+        prompts: Sequence[Prompt],
+        options: GenerationOptions | None = None,
+        *,
+        special: bool = False,
+        **changes: Any,
+    ) -> list[Answer]:
+        """Continues several texts side by side: each answer is what `generate` gives alone, but sooner.
+
+        Every answer has room set aside for `max_tokens` tokens; what does not fit waits its turn.
+        """
+        if isinstance(prompts, str):
+            raise OptionError("prompts is one text; expected a list of them")
+        chosen = (options or GenerationOptions()).change(**changes)
+        requests = [Request(self.encode_prompt(prompt, special), chosen) for prompt in prompts]
+        return self._generation(requests).answers()
+
+    def stream(
+        self,
+        prompt: Prompt,
+        options: GenerationOptions | None = None,
+        *,
+        special: bool = False,
+        **changes: Any,
+    ) -> Stream:
+        """Like `generate`, but an iterator of pieces of text; its `answer` is the whole."""
+        chosen = (options or GenerationOptions()).change(**changes)
+        return Stream(self._generation([Request(self.encode_prompt(prompt, special), chosen)]))
+
+    def chat(
+        self,
+        messages: Sequence[Message],
+        options: GenerationOptions | None = None,
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        **changes: Any,
+    ) -> Answer:
+        """The model's answer to a conversation, a list of {"role": …, "content": …}, in its template.
+
+        What an earlier call computed of the same conversation is not computed again; Chat keeps one for
+        you. Raises TemplateError when the model has no template or the template refuses.
+        """
+        return self.stream_chat(messages, options, tools=tools, **changes).answer
+
+    def stream_chat(
+        self,
+        messages: Sequence[Message],
+        options: GenerationOptions | None = None,
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        **changes: Any,
+    ) -> Stream:
+        """Like `chat`, but an iterator of pieces of text; its `answer` is the whole."""
+        chosen = (options or GenerationOptions()).change(**changes)
+        return Stream(self._generation([Request(self.encode_chat(messages, tools), chosen)]))
+
+    def embed(self, text: str) -> np.ndarray:
+        """The mean of the last layer's states over the tokens of a text, final-normed: float32 [D]."""
+        total = np.zeros(self.config.width, np.float64)
+        tokens = self.encode_prompt(text)
+        for states in self.engine.states(tokens):  # [some, D]
+            total += states.sum(axis=0, dtype=np.float64)
+        return (total / len(tokens)).astype(np.float32)
+
+    def logits(self, token_ids: Sequence[int]) -> np.ndarray:
+        """The logits after every token: float32 [T, vocabulary]. Nothing is put before the tokens.
+
+        Raises ContextError when they do not fit, OptionError for none or an id outside the vocabulary.
+        """
+        tokens = [int(token) for token in token_ids]
+        self.engine.check_prompt(tokens)
+        out = np.empty((len(tokens), self.engine.vocab_size), np.float32)
+        done = 0
+        for rows in self.engine.logits(tokens):  # [some, V]
+            out[done : done + len(rows)] = rows
+            done += len(rows)
+        return out
+
+    def encode_prompt(self, prompt: Prompt, special: bool = False) -> list[int]:
+        """Token ids of a text, with the one that begins a text where the model wants it; ids as they are."""
+        if isinstance(prompt, str):
+            return self.tokenizer.encode(prompt, bos=self.tokenizer.adds_bos, special=special)
+        return [int(token) for token in prompt]
+
+    def encode_chat(
+        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None = None
+    ) -> list[int]:
+        """Token ids of a conversation in the model's template, up to where its answer begins."""
+        return encode_chat(self.template, self.tokenizer, messages, tools=tools)
+
+    @property
+    def engine(self) -> Engine:
+        """What computes; HomezooError once the model is closed."""
+        if self._engine is None:
+            raise HomezooError("the model is closed; open it again")
+        return self._engine
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._file.path
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """The file's metadata, key to value."""
+        return self._file.metadata
+
+    @property
+    def config(self) -> ModelConfig:
+        """The model's sizes."""
+        return self.engine.model.config
+
+    @property
+    def context(self) -> int:
+        """The most tokens of prompt and answer together."""
+        return self.engine.context
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """From text to token ids and back. Raises TokenizerError when the file's vocabulary is not known."""
+        return Tokenizer.from_metadata(self.metadata)
+
+    @cached_property
+    def template(self) -> ChatTemplate:
+        """The file's chat template; TemplateError when it has none."""
+        return ChatTemplate.from_metadata(self.metadata)
+
+    @cached_property
+    def _compiler(self) -> ConstraintCompiler:
+        return ConstraintCompiler.for_tokenizer(self.tokenizer)
+
+    @property
+    def _file(self) -> GGUFFile:
+        if self._gguf is None:
+            raise HomezooError("the model is closed; open it again")
+        return self._gguf
+
+    def _generation(self, requests: list[Request]) -> Generation:
+        return Generation(self.engine, self.tokenizer, requests, self._start_matcher)
+
+    def _start_matcher(self, constraint: Constraint) -> ConstraintMatcher:
+        return self._compiler.start(constraint)
+
+    def close(self) -> None:
+        """Lets go of file, cache and threads."""
+        self._engine = None
+        if self._gguf is not None:
+            self._gguf.close()
+            self._gguf = None
+
+    def __enter__(self) -> "Model":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
