@@ -44,11 +44,13 @@ class RawGGUF:
         """A whole file; counts may lie."""
         key_count = len(keys) if key_count is None else key_count
         tensor_count = len(tensors) if tensor_count is None else tensor_count
-        out = b"GGUF" + pack("<IQQ", version, tensor_count, key_count)
-        out += b"".join(cls.string(key) + pack("<I", kind) + value for key, kind, value in keys)
+        parts = [b"GGUF", pack("<IQQ", version, tensor_count, key_count)]
+        for key, kind, value in keys:
+            parts += [cls.string(key), pack("<I", kind), value]
         for name, shape, kind, offset in tensors:
-            out += cls.string(name) + pack(f"<I{len(shape)}Q", len(shape), *shape)
-            out += pack("<IQ", kind, offset)
+            parts += [cls.string(name), pack(f"<I{len(shape)}Q", len(shape), *shape)]
+            parts.append(pack("<IQ", kind, offset))
+        out = b"".join(parts)
         return out + bytes(-len(out) % alignment) + data
 
 

@@ -36,11 +36,11 @@ def many_keys(raw) -> bytes:
 
 def many_array_keys(raw) -> bytes:
     value = raw.array(raw.F32, bytes(4100), 1025)
-    return raw.file([(b"%x" % i, raw.ARRAY, value) for i in range(20_000)])
+    return raw.file([(b"%x" % i, raw.ARRAY, value) for i in range(8_000)])
 
 
 def many_string_array_keys(raw) -> bytes:
-    return raw.file([(b"%x" % i, raw.ARRAY, raw.strings(b"")) for i in range(60_000)])
+    return raw.file([(b"%x" % i, raw.ARRAY, raw.strings(b"")) for i in range(26_000)])
 
 
 def many_tensors(raw) -> bytes:
@@ -50,7 +50,7 @@ def many_tensors(raw) -> bytes:
 
 
 def most_tensors_within_the_budget(raw) -> bytes:
-    count = 19_000
+    count = 24_000
     lines = [(b"%x" % i, [1, 1, 1, 1], 0, 32 * i) for i in range(count)]
     return raw.file((), lines, bytes(32 * count))
 
@@ -73,7 +73,7 @@ def many_bools(raw) -> bytes:
 
 HOSTILE = [
     many_short_strings,
-    most_strings_within_the_budget,
+    pytest.param(most_strings_within_the_budget, marks=pytest.mark.slow),  # 15 s in tracemalloc
     many_keys,
     many_array_keys,
     many_string_array_keys,
@@ -89,19 +89,26 @@ HOSTILE = [
 @pytest.mark.parametrize("make", HOSTILE, ids=lambda make: make.__name__)
 def test_no_file_costs_more_than_50_mb_or_hangs(make, raw, save: Callable[..., Path]) -> None:
     path = save(make(raw))
-    gc.collect()
-    tracemalloc.start()
     start = time.perf_counter()
+    open_or_refuse(path)
+    assert time.perf_counter() - start < TIME_LIMIT
+    gc.collect()
+    tracemalloc.start()  # it makes the opening ten times slower, hence once more
+    try:
+        open_or_refuse(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < MEMORY_LIMIT
+
+
+def open_or_refuse(path: Path) -> None:
+    """Open and close, or the error of a budget that was spent."""
     try:
         GGUFFile.open(path).close()
     except GGUFError as error:
-        assert "MiB" in str(error)
-    finally:
-        elapsed = time.perf_counter() - start
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-    assert peak < MEMORY_LIMIT
-    assert elapsed < TIME_LIMIT
+        if "MiB" not in str(error):
+            raise
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="files with holes need a call of their own")
