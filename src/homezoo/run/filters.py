@@ -63,11 +63,14 @@ def _smallest(keys: np.ndarray, count: int) -> np.ndarray:
 def _fewest_of_mass(keys: np.ndarray, probabilities: np.ndarray, mass: float) -> np.ndarray:
     """Places, ascending, of the fewest smallest keys whose probabilities reach `mass`."""
     guess = FIRST_GUESS
-    while True:
-        places = _smallest(keys, guess) if guess < len(keys) else np.arange(len(keys))
-        order = places[np.argsort(keys[places], kind="stable")]
-        reached = np.cumsum(probabilities[order], dtype=np.float64)
-        if reached[-1] >= mass or len(order) == len(keys):
-            needed = int(np.searchsorted(reached, mass)) + 1
-            return np.sort(order[:needed])
+    while guess < len(keys):
+        places = _smallest(keys, guess)
+        if probabilities[places].sum(dtype=np.float64) >= mass:
+            break
         guess *= 4
+    else:
+        places = np.arange(len(keys))
+    near = keys[places]
+    reached = np.cumsum(probabilities[places[np.argsort(near)]], dtype=np.float64)
+    needed = min(int(np.searchsorted(reached, mass)) + 1, len(places))
+    return places[_smallest(near, needed)]
