@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from struct import Struct
 
 from homezoo.errors import GGUFError
-from homezoo.formats.gguf_types import NUMBER_DTYPES, ValueType
+from homezoo.formats.gguf_types import ValueType
 
 # What the headers of one model may hold in memory. Every count is charged before it is believed, so
 # no file can make the reader take more. Real models: 1,000 keys and tensors, 1 M strings = 10 MB.
@@ -20,8 +20,17 @@ _SHOWN_CHARACTERS = 80  # of a name in an error: a hostile one may be 64 KB long
 _U32 = Struct("<I")
 _U64 = Struct("<Q")
 _NUMBERS = {
-    type: Struct("<B" if type is ValueType.BOOL else "<" + dtype.char)
-    for type, dtype in NUMBER_DTYPES.items()
+    ValueType.UINT8: Struct("<B"),
+    ValueType.INT8: Struct("<b"),
+    ValueType.UINT16: Struct("<H"),
+    ValueType.INT16: Struct("<h"),
+    ValueType.UINT32: _U32,
+    ValueType.INT32: Struct("<i"),
+    ValueType.FLOAT32: Struct("<f"),
+    ValueType.BOOL: Struct("<B"),
+    ValueType.UINT64: _U64,
+    ValueType.INT64: Struct("<q"),
+    ValueType.FLOAT64: Struct("<d"),
 }
 
 

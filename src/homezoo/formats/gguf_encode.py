@@ -137,22 +137,16 @@ def _item_type_of(key: str, values: Any) -> ValueType:
 def _numbers(key: str, values: Any, type: ValueType) -> np.ndarray:
     """The values as a 1-D array of the type's dtype; GGUFError when one does not fit."""
     dtype = NUMBER_DTYPES[type]
-    kinds, classes = _ALLOWED[dtype.kind]
-    if isinstance(values, np.ndarray):
-        wrong = None if values.dtype.kind in kinds else str(values.dtype)
-    else:
-        is_bool = dtype.kind == "b"
-        odd = [v for v in values if not isinstance(v, classes) or isinstance(v, _BOOLS) != is_bool]
-        wrong = repr(odd[0]) if odd else None
-    if wrong is not None:
-        raise GGUFError(f"{key!r} is or holds {wrong} instead of {type.name}")
+    is_array = isinstance(values, np.ndarray)
+    _check_classes(key, values, type)
+    if is_array and values.dtype == dtype:
+        return np.ascontiguousarray(values)
     if dtype.kind in "iu" and len(values):
         limits = np.iinfo(dtype)
-        is_array = isinstance(values, np.ndarray)
         low, high = (values.min(), values.max()) if is_array else (min(values), max(values))
         if low < limits.min or high > limits.max:
             raise GGUFError(f"{key!r} holds {low} to {high}, which does not fit {type.name}")
-    if dtype.kind != "f" or getattr(values, "dtype", None) == dtype:
+    if dtype.kind != "f":
         return np.array(values, dtype=dtype)
     try:
         exact = np.array(values, dtype=np.float64)
@@ -163,3 +157,16 @@ def _numbers(key: str, values: Any, type: ValueType) -> np.ndarray:
     if np.any(np.isinf(out) & np.isfinite(exact)):
         raise GGUFError(f"{key!r} holds {np.abs(exact).max()}, which does not fit {type.name}")
     return out
+
+
+def _check_classes(key: str, values: Any, type: ValueType) -> None:
+    """GGUFError unless the values are of classes, or the array of a kind, that fit `type`."""
+    kind = NUMBER_DTYPES[type].kind
+    kinds, classes = _ALLOWED[kind]
+    if isinstance(values, np.ndarray):
+        if values.dtype.kind not in kinds:
+            raise GGUFError(f"{key!r} holds {values.dtype} instead of {type.name}")
+        return
+    for value in values:
+        if not isinstance(value, classes) or isinstance(value, _BOOLS) != (kind == "b"):
+            raise GGUFError(f"{key!r} is or holds {value!r} instead of {type.name}")
