@@ -68,7 +68,7 @@ class GGUFWriter:
         try:
             self._file: BinaryIO = self._temporary.open("xb")
         except OSError as error:
-            raise GGUFError(f"{self.path} cannot be written: {error.strerror}") from None
+            raise GGUFError(f"{self.path} cannot be written: {error.strerror or error}") from None
 
     def add(
         self,
@@ -134,7 +134,7 @@ class GGUFWriter:
             self._file.seek(data_start + place.offset + place.written)
             self._file.write(raw)
         except OSError as error:
-            raise GGUFError(f"{self.path} cannot be written: {error.strerror}") from None
+            raise GGUFError(f"{self.path} cannot be written: {error.strerror or error}") from None
         place.written += size
 
     def write_tensors(self, tensors: Collection[Tensor]) -> None:
@@ -158,7 +158,7 @@ class GGUFWriter:
             os.replace(self._temporary, self.path)
             _sync_folder(self.path.parent)
         except OSError as error:
-            raise GGUFError(f"{self.path} cannot be written: {error.strerror}") from None
+            raise GGUFError(f"{self.path} cannot be written: {error.strerror or error}") from None
 
     def discard(self) -> None:
         """Leave nothing behind. Called when an exception leaves the `with` block."""
@@ -233,11 +233,12 @@ def _check_name(name: str, limit: int, what: str) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the rename last through a power cut; Windows has no way to ask for it."""
+    """Make the rename last through a power cut, where the system has a way to ask for it."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        with suppress(OSError):  # some network file systems refuse; the file itself is safe
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
