@@ -109,6 +109,7 @@ def test_an_unexpected_error_is_one_line_that_tells_of_the_debug_switch(
         ("cut.gguf", b"GGUF\x03\x00\x00\x00\x05", "cut.gguf"),
         ("empty.gguf", b"", "empty"),
     ],
+    ids=["html", "zip", "cut", "empty"],
 )
 def test_a_file_of_another_kind_is_named_in_one_line(
     tmp_path: Path, name: str, content: bytes, expected: str, capsys: pytest.CaptureFixture[str]

@@ -143,6 +143,7 @@ class Chat:
                     write(piece)
                 write("\n")
         except KeyboardInterrupt:
+            stream.cancel()  # it may have come while text was shown, and not while it was computed
             note("")
 
     def _help(self, _: str) -> None:
