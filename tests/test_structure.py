@@ -26,7 +26,7 @@ LAYERS: dict[str, set[str]] = {
     "run": {"errors", "formats", "text", "ops", "models"},
     "commands": {"", "errors", "formats", "text", "ops", "models", "run"},
     "__main__": {"commands"},
-    "": {"errors", "run"},  # homezoo/__init__.py: the public names
+    "": {"errors", "formats", "text", "run"},  # homezoo/__init__.py: the public names
 }
 
 # Imported where they are used, never at the top of a module: they cost start-up time.

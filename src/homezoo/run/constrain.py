@@ -58,7 +58,7 @@ class Constraint:
 
         if isinstance(texts, str) or not texts or not all(texts):
             raise ConstraintError(f"choices are {texts!r}; expected a list of texts, none empty")
-        rules = " | ".join(json.dumps(text, ensure_ascii=False) for text in texts)
+        rules = " | ".join(json.dumps(text) for text in texts)
         return Constraint("choices", LLMatcher.grammar_from_lark(f"start: {rules}"))
 
     @staticmethod

@@ -9,13 +9,14 @@ from homezoo.run.generate import Generation
 class Stream:
     """An iterator of pieces of text, never part of a character. `answer` is the whole, at any time."""
 
-    def __init__(
-        self, generation: Generation, when_done: Callable[[Answer], None] | None = None
-    ) -> None:
-        """`when_done` is called once, when the answer is finished or cancelled."""
+    def __init__(self, generation: Generation) -> None:
         self._generation = generation
         self._pieces = generation.pieces()
-        self._when_done = when_done
+        self._when_done: Callable[[Answer], None] | None = None
+
+    def when_done(self, call: Callable[[Answer], None]) -> None:
+        """Calls `call` once, when the answer is finished or cancelled."""
+        self._when_done = call
 
     def __iter__(self) -> "Stream":
         return self
@@ -46,6 +47,6 @@ class Stream:
         return self.answer
 
     def _tell(self) -> None:
-        when_done, self._when_done = self._when_done, None
-        if when_done is not None:
-            when_done(self._generation.answers()[0])
+        call, self._when_done = self._when_done, None
+        if call is not None:
+            call(self._generation.answers()[0])
