@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 SLOW_SECONDS = 10  # no input may take longer: ten times the reader's own bound on its work
+SECOND_PART = b"GGUF|GGUF"  # in an input: it is a split file, and here its second part begins
 
 
 def read_everything(path: Path) -> None:
@@ -62,6 +63,17 @@ def write_seeds(folder: Path) -> None:
         writer.add("tokens", ["", "a", "bé", "日本", "x" * 200])
         writer.add("long", "é" * 2100)
         writer.add("split.count", 1, ValueType.UINT16)
+    parts = []
+    for number in range(2):
+        with GGUFWriter(folder / "part") as writer:
+            writer.add("split.no", number, ValueType.UINT16)
+            writer.add("split.count", 2, ValueType.UINT16)
+            writer.add("split.tensors.count", 2, ValueType.INT32)
+            writer.declare(f"w{number}", BlockType.F32, (1,))
+            writer.write(f"w{number}", bytes(4))
+        parts.append((folder / "part").read_bytes())
+    (folder / "part").unlink()
+    (folder / "split.gguf").write_bytes(SECOND_PART.join(parts))
     for block in BlockType:
         with GGUFWriter(folder / f"tensor-{block.name}.gguf") as writer:
             writer.add("general.alignment", 64)
@@ -74,12 +86,20 @@ def write_seeds(folder: Path) -> None:
                 writer.write(name, bytes(rows * block.block_bytes))
 
 
-def fuzz_one(path: Path) -> Callable[[bytes], None]:
-    """The libFuzzer target, on a file that is written anew for each input."""
+def fuzz_one(folder: Path) -> Callable[[bytes], None]:
+    """The libFuzzer target, on files that are written anew for each input."""
+    whole = folder / "input.gguf"
+    first, second = (folder / f"input-0000{number}-of-00002.gguf" for number in (1, 2))
 
     def target(data: bytes) -> None:
-        path.write_bytes(data)
-        read_everything(path)
+        before, separator, after = data.partition(SECOND_PART)
+        if separator:
+            first.write_bytes(before)
+            second.write_bytes(after)
+            read_everything(first)
+        else:
+            whole.write_bytes(data)
+            read_everything(whole)
 
     return target
 
@@ -97,7 +117,7 @@ def main() -> None:
     folder = "/dev/shm" if Path("/dev/shm").is_dir() else None  # memory: no disk in the loop
     with tempfile.TemporaryDirectory(dir=folder) as name:
         arguments = [sys.argv[0], f"-timeout={SLOW_SECONDS}", *sys.argv[1:]]
-        atheris.Setup(arguments, fuzz_one(Path(name) / "input.gguf"))
+        atheris.Setup(arguments, fuzz_one(Path(name)))
         atheris.Fuzz()
 
 
