@@ -1,4 +1,4 @@
-"""`homezoo chat` with typed lines: turns, words, errors that do not end it, Ctrl-C that ends an answer."""
+"""`homezoo chat` with typed lines: turns, words, errors and Ctrl-C that do not end it."""
 
 import io
 import json

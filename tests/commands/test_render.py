@@ -1,4 +1,4 @@
-"""`homezoo render`: the template's text exactly, and clear errors for files that hold something else."""
+"""`homezoo render`: the template's text exactly, and clear errors for files of other content."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`homezoo run` on the bundled model: the answer alone on standard output, every refusal one line."""
+"""`homezoo run` on the bundled model: the answer alone on standard output, refusals in one line."""
 
 import io
 import json

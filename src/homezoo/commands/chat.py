@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from homezoo.commands.conversation import Conversation
 from homezoo.commands.line_editor import LineEditor, state_folder
 from homezoo.commands.markdown_stream import MarkdownStream
 from homezoo.commands.model_path import find_model
@@ -24,6 +23,8 @@ from homezoo.commands.options import (
 from homezoo.commands.run import speed_line, use_template
 from homezoo.commands.terminal import note, write
 from homezoo.errors import HomezooError, OptionError
+from homezoo.run.chat import Chat
+from homezoo.run.conversation import Conversation
 from homezoo.run.model import Model
 from homezoo.run.options import GenerationOptions
 from homezoo.run.stream import Stream
@@ -59,22 +60,18 @@ def command(
         editor = LineEditor(None if no_history else state_folder() / "chat_history")
         note(f"{path.name}, context of {opened.context:,} tokens; /help for help, Ctrl-D to leave")
         try:
-            Chat(opened, options, Conversation(system), not plain and sys.stdout.isatty()).talk(
-                editor
-            )
+            chat = Chat(opened, system=system, options=options)
+            Talk(chat, markdown=not plain and sys.stdout.isatty()).run(editor)
         finally:
             editor.close()
 
 
-class Chat:
+class Talk:
     """The loop: reads a line, does a /word or lets the model answer."""
 
-    def __init__(
-        self, model: Model, options: GenerationOptions, conversation: Conversation, markdown: bool
-    ) -> None:
-        self.conversation = conversation
-        self._model = model
-        self._options = options
+    def __init__(self, chat: Chat, markdown: bool) -> None:
+        """`markdown` shows answers formatted, which needs a terminal."""
+        self._chat = chat
         self._markdown = markdown
         self._words: dict[str, tuple[Callable[[str], None], str]] = {
             "/help": (self._help, "this list"),
@@ -86,20 +83,22 @@ class Chat:
             "/clear": (self._clear, "begin anew; the system text stays"),
         }
 
-    def talk(self, editor: LineEditor) -> None:
+    def run(self, editor: LineEditor) -> None:
         """Until /exit or the end of input. Errors and Ctrl-C end an answer, not the program."""
         while True:
             try:
                 line = editor.read(PROMPT).rstrip()
+                if line in ("/exit", "/quit"):
+                    return
+                if line.startswith("/"):
+                    self._obey(line)
+                elif line:
+                    self._show(self._chat.stream(line))
             except EOFError:
                 return
             except KeyboardInterrupt:
+                self._chat.settle()
                 note("\n(/exit or Ctrl-D leaves)")
-                continue
-            if line in ("/exit", "/quit"):
-                return
-            try:
-                self._obey(line) if line.startswith("/") else self._say(line)
             except (HomezooError, OSError) as error:
                 note(f"error: {error}")
 
@@ -111,26 +110,8 @@ class Chat:
             )
         self._words[word][0](rest.strip())
 
-    def _say(self, text: str) -> None:
-        """One turn; what cannot be answered is not kept."""
-        if not text.strip():
-            return
-        self.conversation.add("user", text)
-        try:
-            stream = self._model.stream_chat(self.conversation.messages, self._options)
-            self._show(stream)
-        except BaseException:
-            self.conversation.undo()
-            raise
-        answer = stream.answer
-        if answer.text or answer.stop_reason != "cancelled":
-            self.conversation.add("assistant", answer.text)
-        else:  # stopped before it began
-            self.conversation.undo()
-        note(speed_line(answer))
-
     def _show(self, stream: Stream) -> None:
-        """The answer as it comes; Ctrl-C ends it."""
+        """The answer as it comes, then its speed; Ctrl-C ends it."""
         try:
             if self._markdown:
                 from rich.console import Console
@@ -143,8 +124,8 @@ class Chat:
                     write(piece)
                 write("\n")
         except KeyboardInterrupt:
-            stream.cancel()  # it may have come while text was shown, and not while it was computed
             note("")
+        note(speed_line(stream.close()))  # closed: Ctrl-C may have come while text was shown
 
     def _help(self, _: str) -> None:
         for word, (_action, text) in self._words.items():
@@ -153,30 +134,25 @@ class Chat:
 
     def _system(self, text: str) -> None:
         if text:
-            self.conversation.system = text
-        note(f"system: {self.conversation.system or '(none)'}")
+            self._chat.conversation.system = text
+        note(f"system: {self._chat.conversation.system or '(none)'}")
 
     def _save(self, name: str) -> None:
-        self.conversation.save(_path(name, "/save"))
-        note(f"{len(self.conversation.messages)} messages saved")
+        self._chat.save(_path(name, "/save"))
+        note(f"{len(self._chat.messages)} messages saved")
 
     def _load(self, name: str) -> None:
-        self.conversation.load(_path(name, "/load"))
-        note(f"{len(self.conversation.messages)} messages loaded")
+        self._chat.load(_path(name, "/load"))
+        note(f"{len(self._chat.messages)} messages loaded")
 
     def _retry(self, _: str) -> None:
-        before = list(self.conversation.messages)
-        try:
-            self._say(self.conversation.undo())
-        except HomezooError:
-            self.conversation.messages = before
-            raise
+        self._show(self._chat.retry())
 
     def _undo(self, _: str) -> None:
-        note(f"taken back: {self.conversation.undo()}")
+        note(f"taken back: {self._chat.undo()}")
 
     def _clear(self, _: str) -> None:
-        self.conversation = Conversation(self.conversation.system)
+        self._chat.conversation = Conversation(self._chat.conversation.system)
         note("a new conversation")
 
 

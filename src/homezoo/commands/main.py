@@ -60,7 +60,8 @@ def _run_word(word: str, arguments: list[str], debug: bool) -> int:
         if debug:
             raise
         if _is_usage_error(error):
-            _complain(word, f"{error.format_message()} (see homezoo {word} --help)")  # type: ignore[attr-defined]
+            message = error.format_message()  # type: ignore[attr-defined]
+            _complain(word, f"{message} (see homezoo {word} --help)")
             return USAGE_STATUS
         if isinstance(error, HomezooError | OSError):
             _complain(word, str(error))
@@ -129,9 +130,9 @@ def _unknown(word: str) -> str:
 
 
 def _version() -> str:
-    from importlib.metadata import version
+    from homezoo import __version__
 
-    return f"homezoo {version('homezoo')}"
+    return f"homezoo {__version__}"
 
 
 def _prepare_streams() -> None:
