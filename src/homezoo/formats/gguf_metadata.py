@@ -44,7 +44,8 @@ def _read_string(cursor: Cursor, what: str) -> str | LongString:
         return cursor.text(length, what)
     start = cursor.skip(length, f"the value of {what}")
     cursor.budget.scan(length, what)
-    check_utf8(cursor.data, np.array([start - LENGTH_BYTES, cursor.position]), what)
+    starts = np.array([start - LENGTH_BYTES, cursor.position], dtype=np.int64)
+    check_utf8(cursor.data, starts, what)
     return LongString(cursor.data[start : cursor.position])
 
 
