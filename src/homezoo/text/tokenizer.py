@@ -11,7 +11,7 @@ from homezoo.text.control_text import ControlText
 from homezoo.text.detokenize import SPACE, Detokenizer, Spelling, TextStream
 from homezoo.text.pretokenizers import pretokenizer
 from homezoo.text.spm import build_spm
-from homezoo.text.vocabulary import PREFIX, Vocabulary
+from homezoo.text.vocabulary import PREFIX, TokenType, Vocabulary
 from homezoo.text.wordpiece import build_wordpiece
 
 if TYPE_CHECKING:
@@ -128,6 +128,11 @@ class Tokenizer:
     def end_ids(self) -> frozenset[int]:
         """Every token that ends an answer: EOS, end of turn, end of message, and the like."""
         return self._vocabulary.end_ids
+
+    @property
+    def control_ids(self) -> list[int]:
+        """Tokens that stand for no text: control tokens, the unknown one, and unused ones."""
+        return self._vocabulary.of_type(TokenType.CONTROL, TokenType.UNKNOWN, TokenType.UNUSED)
 
     @property
     def tokens(self) -> Sequence[str]:
