@@ -1,13 +1,14 @@
 """Answers held to a JSON schema, a regular expression, a list of choices or a grammar, by llguidance."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from homezoo.errors import ConstraintError
+from homezoo.text.tokenizer import Tokenizer
 
 # Between the parts of JSON: nothing, a space, or a line break with an indent. Bounded, because JSON
 # itself would let a small model write white space until its tokens run out.
@@ -75,8 +76,8 @@ class ConstraintCompiler:
     def __init__(
         self,
         tokens: Sequence[bytes],
-        not_text: Sequence[int],
-        end_ids: Sequence[int],
+        not_text: Iterable[int],
+        end_ids: Iterable[int],
         encode: Callable[[str], list[int]],
     ) -> None:
         """The bytes of every token, which ids are no text (control tokens), and which end an answer.
@@ -98,6 +99,16 @@ class ConstraintCompiler:
         self._tokenizer: Any = None  # llguidance asks for a first cut while it is being made
         self._tokenizer = LLTokenizer(
             TokenizerWrapper(_Vocabulary(marked, ends[0], self._cut)), eos_token=ends
+        )
+
+    @staticmethod
+    def for_tokenizer(tokenizer: Tokenizer) -> "ConstraintCompiler":
+        """The compiler for a model's vocabulary."""
+        return ConstraintCompiler(
+            [tokenizer.token_bytes(id) for id in range(tokenizer.vocab_size)],
+            tokenizer.control_ids,
+            tokenizer.end_ids,
+            tokenizer.encode,
         )
 
     def start(self, constraint: Constraint) -> "ConstraintMatcher":

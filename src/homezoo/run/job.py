@@ -1,6 +1,7 @@
 """One answer on its way: takes logits, chooses a token, and says what text can be shown and when to stop."""
 
 import time
+from codecs import getincrementaldecoder
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from homezoo.run.answer import Answer, StopReason, Timings, TokenLogprob, token_
 from homezoo.run.constrain import Constraint, ConstraintMatcher
 from homezoo.run.options import GenerationOptions
 from homezoo.run.sampling import Sampler
+from homezoo.text.detokenize import TextStream
 from homezoo.text.stop import StopStrings
 from homezoo.text.tokenizer import Tokenizer
 
@@ -21,6 +23,23 @@ class Request:
 
     tokens: list[int]
     options: GenerationOptions
+    continues: bool  # the answer goes on with the prompt's text, and is no text of its own
+
+
+class ExactText:
+    """The text of a constrained answer: every byte that was matched, a first space too."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._decoder = getincrementaldecoder("utf-8")("replace")
+
+    def push(self, id: int) -> str:
+        """Whole characters that are there once this token is."""
+        return self._decoder.decode(self._tokenizer.token_bytes(id))
+
+    def finish(self) -> str:
+        """U+FFFD for a character that never became whole, or nothing."""
+        return self._decoder.decode(b"", final=True)
 
 
 class Job:
@@ -44,7 +63,7 @@ class Job:
         self._sampler = Sampler(options, tokenizer.vocab_size)
         self._matcher = start_matcher(options.constraint) if options.constraint else None
         self._end_ids = frozenset(() if options.ignore_end else tokenizer.end_ids)
-        self._characters = tokenizer.stream()
+        self._characters = self._text_stream(request, tokenizer)
         self._stops = StopStrings(options.stop)
         self._history = list(request.tokens)
         self._shown: list[str] = []
@@ -52,6 +71,11 @@ class Job:
         self._cached = 0
         self._choices = 0
         self._started = self._first = self._last = time.perf_counter()
+
+    def _text_stream(self, request: Request, tokenizer: Tokenizer) -> TextStream | ExactText:
+        if self._matcher is not None:
+            return ExactText(tokenizer)
+        return tokenizer.stream(after=request.tokens if request.continues else ())
 
     @property
     def positions(self) -> int:

@@ -110,7 +110,7 @@ class Model:
         if isinstance(prompts, str):
             raise OptionError("prompts is one text; expected a list of them")
         chosen = (options or GenerationOptions()).change(**changes)
-        requests = [Request(self.encode_prompt(prompt, special), chosen) for prompt in prompts]
+        requests = [Request(self.encode_prompt(p, special), chosen, True) for p in prompts]
         return self._generation(requests).answers()
 
     def stream(
@@ -123,7 +123,8 @@ class Model:
     ) -> Stream:
         """Like `generate`, but an iterator of pieces of text; its `answer` is the whole."""
         chosen = (options or GenerationOptions()).change(**changes)
-        return Stream(self._generation([Request(self.encode_prompt(prompt, special), chosen)]))
+        request = Request(self.encode_prompt(prompt, special), chosen, continues=True)
+        return Stream(self._generation([request]))
 
     def chat(
         self,
@@ -150,7 +151,8 @@ class Model:
     ) -> Stream:
         """Like `chat`, but an iterator of pieces of text; its `answer` is the whole."""
         chosen = (options or GenerationOptions()).change(**changes)
-        return Stream(self._generation([Request(self.encode_chat(messages, tools), chosen)]))
+        request = Request(self.encode_chat(messages, tools), chosen, continues=False)
+        return Stream(self._generation([request]))
 
     def embed(self, text: str) -> np.ndarray:
         """The mean of the last layer's states over the tokens of a text, final-normed: float32 [D]."""
