@@ -104,7 +104,7 @@ def test_an_unexpected_error_is_one_line_that_tells_of_the_debug_switch(
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
-        ("page.gguf", b"<!DOCTYPE html><html><body>404</body></html>", "HTML"),
+        ("page.gguf", b"<!DOCTYPE html><html><body>404</body></html>", "a web page"),
         ("weights.gguf", b"PK\x03\x04" + bytes(60), "zip"),
         ("cut.gguf", b"GGUF\x03\x00\x00\x00\x05", "cut.gguf"),
         ("empty.gguf", b"", "empty"),

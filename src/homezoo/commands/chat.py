@@ -21,7 +21,7 @@ from homezoo.commands.options import (
     with_generation_options,
 )
 from homezoo.commands.run import speed_line, use_template
-from homezoo.commands.terminal import note, write
+from homezoo.commands.terminal import note, warn, write
 from homezoo.errors import HomezooError, OptionError
 from homezoo.run.chat import Chat
 from homezoo.run.conversation import Conversation
@@ -57,6 +57,7 @@ def command(
     path = find_model(model)
     with Model.open(path, threads=threads, context=context, cache=cache.value) as opened:
         use_template(opened, template)
+        warn(opened.tokenizer.warnings)
         editor = LineEditor(None if no_history else state_folder() / "chat_history")
         note(f"{path.name}, context of {opened.context:,} tokens; /help for help, Ctrl-D to leave")
         try:

@@ -20,6 +20,7 @@ from homezoo.commands.options import (
     ThreadsOption,
     read_text,
 )
+from homezoo.commands.terminal import warn
 from homezoo.errors import ContextError, OptionError
 from homezoo.run.model import Model
 
@@ -66,6 +67,7 @@ def command(
     path, text = find_model(model), read_text(file)
     with Model.open(path, threads=threads, context=context or WINDOW, cache=cache.value) as opened:
         window = context or min(WINDOW, opened.config.context_length)
+        warn(opened.tokenizer.warnings)
         windows = cut(opened, text, window, chunks)
         losses = [second_half_losses(opened, tokens) for tokens in progress(windows)]
     result = estimate(np.concatenate(losses), len(windows), window)

@@ -21,7 +21,7 @@ from homezoo.commands.options import (
     read_text,
     with_generation_options,
 )
-from homezoo.commands.terminal import note, read_input, write
+from homezoo.commands.terminal import note, read_input, warn, write
 from homezoo.errors import OptionError, TemplateError, UnsupportedError
 from homezoo.run.answer import Answer
 from homezoo.run.model import Model
@@ -71,6 +71,7 @@ def command(
     with Model.open(path, threads=threads, context=context, cache=cache.value) as opened:
         stream = _start(opened, text, raw, special, system, template, options)
         loaded = time.perf_counter() - start
+        warn(opened.tokenizer.warnings)
         if as_json:
             print(json.dumps(as_object(stream.answer, loaded), ensure_ascii=False))
         else:

@@ -1,6 +1,7 @@
 """What goes to the terminal and comes from it: cleaned text, the prompt on standard input."""
 
 import sys
+from collections.abc import Sequence
 
 from homezoo.errors import OptionError
 
@@ -23,6 +24,12 @@ def write(text: str) -> None:
 def note(text: str) -> None:
     """One line on standard error: what is not the answer."""
     print(text, file=sys.stderr)
+
+
+def warn(warnings: Sequence[str]) -> None:
+    """What a file says doubtfully, one line each on standard error."""
+    for warning in warnings:
+        note(f"warning: {warning}")
 
 
 def read_input(what: str) -> str:

@@ -7,7 +7,7 @@ import typer
 
 from homezoo.commands.model_path import find_model
 from homezoo.commands.options import ModelArgument
-from homezoo.commands.terminal import read_input
+from homezoo.commands.terminal import read_input, warn
 from homezoo.formats.gguf_read import GGUFFile
 from homezoo.text.tokenizer import Tokenizer
 
@@ -38,15 +38,16 @@ def command(
     """Reads the vocabulary alone: a file without weights will do."""
     with GGUFFile.open(find_model(model)) as file:
         tokenizer = Tokenizer.from_metadata(file.metadata)
-    given = read_input("text") if text is None else text
-    tokens = tokenizer.encode(given, bos=bos, special=special)
-    if ids:
-        print(*tokens)
-    elif sys.stdout.isatty():
-        _print_coloured(tokenizer, tokens)
-    else:
-        for token in tokens:
-            print(f"{token}\t{_piece(tokenizer, token)}")
+        warn(tokenizer.warnings)
+        given = read_input("text") if text is None else text
+        tokens = tokenizer.encode(given, bos=bos, special=special)
+        if ids:
+            print(*tokens)
+        elif sys.stdout.isatty():
+            _print_coloured(tokenizer, tokens)
+        else:
+            for token in tokens:
+                print(f"{token}\t{_piece(tokenizer, token)}")
 
 
 def _piece(tokenizer: Tokenizer, token: int) -> str:
