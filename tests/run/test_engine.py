@@ -134,6 +134,16 @@ def test_room_is_taken_from_finished_sequences_and_never_from_running_ones() -> 
         next(engine.logits([1, 2, 3]))
 
 
+def test_a_sequence_that_must_wait_takes_nothing_from_one_that_runs() -> None:
+    engine = engine_of(64)  # one block
+    running = engine.begin(PROMPT[:10], 64)
+    assert running is not None
+    engine.compute([(running, PROMPT[:10])])
+    assert engine.begin(PROMPT[:20], 64) is None  # though it begins alike
+    for token in PROMPT[10:64]:
+        engine.compute([(running, [token])])
+
+
 def test_many_finished_sequences_never_fill_the_cache_for_good() -> None:
     engine = engine_of(128)
     for start in range(100):

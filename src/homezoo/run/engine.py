@@ -61,7 +61,10 @@ class Engine:
             sequence = self._longest_prefix(tokens[:-1])
             if self._promise(sequence, min(positions, self.context)):
                 return sequence
-            self._keep(sequence)
+            if any(map(self.cache.is_shared, sequence.blocks)):
+                sequence.release()  # a fork: what a running sequence shares, it must copy to go on
+            else:
+                self._keep(sequence)
             return None
 
     def compute(self, parts: list[tuple[Sequence, list[int]]]) -> np.ndarray:

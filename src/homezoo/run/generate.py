@@ -11,7 +11,10 @@ from homezoo.text.tokenizer import Tokenizer
 
 
 class Generation:
-    """Some answers, computed side by side. None of them depends on which others are beside it."""
+    """Some answers, computed side by side. None of them depends on which others are beside it.
+
+    Once it is let go of, its sequences are given back.
+    """
 
     def __init__(
         self,
@@ -27,10 +30,9 @@ class Generation:
         """
         for request in requests:
             engine.check_prompt(request.tokens)
-        self._engine = engine
-        self._jobs = [Job(r, tokenizer, engine.context, start_matcher) for r in requests]
-        self._cancelled = False
-        self._pieces = self._run()
+        jobs = [Job(request, tokenizer, engine.context, start_matcher) for request in requests]
+        self._loop = _Loop(engine, jobs)
+        self._pieces = self._loop.run()  # refers to the loop and not to self, so no cycle keeps it
 
     def pieces(self) -> Iterator[tuple[int, str]]:
         """Each piece of text that can be shown, with the number of its request.
@@ -41,25 +43,34 @@ class Generation:
 
     def cancel(self) -> None:
         """Ends all unfinished answers before the next pass; may be called from another thread."""
-        self._cancelled = True
+        self._loop.cancelled = True
 
     def answers(self) -> list[Answer]:
         """The answers in the order of the requests; computes what is left."""
         for _ in self._pieces:
             pass
-        return [job.answer() for job in self._jobs]
+        return [job.answer() for job in self._loop.jobs]
 
-    def _run(self) -> Iterator[tuple[int, str]]:
-        waiting = list(self._jobs)
+
+class _Loop:
+    """Admits jobs while there is room, and passes over those that run until all are finished."""
+
+    def __init__(self, engine: Engine, jobs: list[Job]) -> None:
+        self.jobs = jobs
+        self.cancelled = False
+        self._engine = engine
+
+    def run(self) -> Iterator[tuple[int, str]]:
+        waiting = list(self.jobs)
         try:
-            while not self._cancelled:
+            while not self.cancelled:
                 self._admit(waiting)
                 parts = self._next_parts()
                 if not parts:
                     break
                 yield from self._step(parts)
         finally:
-            for job in self._jobs:
+            for job in self.jobs:
                 job.cancel()
                 self._end(job)
 
@@ -69,7 +80,7 @@ class Generation:
             job = waiting[0]
             sequence = self._engine.begin(job.prompt, job.positions)
             if sequence is None:
-                if not any(other.sequence for other in self._jobs):
+                if not any(other.sequence is not None for other in self.jobs):
                     raise self._engine.full(job.positions)
                 return
             job.start(sequence)
@@ -77,7 +88,7 @@ class Generation:
 
     def _next_parts(self) -> list[tuple[Job, list[int]]]:
         """Tokens of the next pass: those that answers wait for first, then as much of prompts as fits."""
-        running = [job for job in self._jobs if job.sequence is not None]
+        running = [job for job in self.jobs if job.sequence is not None]
         parts = []
         room = self._engine.chunk
         for job in sorted(running, key=lambda job: len(job.pending)):
@@ -100,7 +111,7 @@ class Generation:
             if job.stop_reason is not None:
                 self._end(job)
             if text:
-                yield self._jobs.index(job), text
+                yield self.jobs.index(job), text
 
     def _end(self, job: Job) -> None:
         if job.sequence is not None:
