@@ -1,4 +1,4 @@
-"""homezoo runs GGUF language models on your own CPU. `from homezoo import Model` is where to begin."""
+"""Runs GGUF language models on your own CPU; `from homezoo import Model` is where to begin."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

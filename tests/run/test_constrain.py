@@ -94,7 +94,9 @@ def test_any_answer_to_choices_is_one_of_them(texts: list[str], seed: int) -> No
 
 
 def test_every_choice_can_be_reached() -> None:
-    found = {random_walk(Constraint.choices(["yes", "yes, please", "no"]), seed) for seed in range(60)}
+    found = {
+        random_walk(Constraint.choices(["yes", "yes, please", "no"]), seed) for seed in range(60)
+    }
     assert found == {b"yes", b"yes, please", b"no"}
 
 

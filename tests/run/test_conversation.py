@@ -1,4 +1,4 @@
-"""Messages are kept in order, saved whole or not at all, and loaded only from what holds messages."""
+"""Messages stay in order, are saved whole or not at all, loaded only from what holds some."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,6 @@
-"""The same seed gives the same tokens, bit for bit: alone, in company, reused, in pieces, again, on any threads."""
+"""The same seed gives the same tokens, bit for bit: alone, in company, reused, in pieces, again, on
+any threads.
+"""
 
 from pathlib import Path
 
@@ -43,9 +45,7 @@ def test_the_same_run_after_run(stories_path: Path, alone: list[tuple[int, ...]]
         assert model.generate(PROMPTS[0], OPTIONS).tokens == alone[0]
 
 
-def test_the_same_alone_and_beside_others(
-    stories_path: Path, alone: list[tuple[int, ...]]
-) -> None:
+def test_the_same_alone_and_beside_others(stories_path: Path, alone: list[tuple[int, ...]]) -> None:
     with Model.open(stories_path) as model:
         assert tokens_of(model, PROMPTS) == alone
         assert tokens_of(model, PROMPTS[::-1]) == alone[::-1]
@@ -81,7 +81,9 @@ def test_the_same_with_a_fresh_and_a_reused_prefix(
         assert fresh.tokens[:20] == alone[0][20:]
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.data())
 def test_the_same_in_any_company_in_any_chunks(
     stories_path: Path, alone: list[tuple[int, ...]], data: st.DataObject
@@ -112,12 +114,16 @@ def all_logits(engine: Engine, tokens: list[int]) -> np.ndarray:
 def test_logits_of_every_format_are_the_same_bits_in_any_batch(
     type: BlockType, cache: CacheType
 ) -> None:
-    """All at once on two threads; token by token on one; in uneven pieces beside other sequences."""
+    """All at once on two threads; token by token on one; in uneven pieces beside others."""
     model = load_model(random_model(width=256, feed_forward=512, heads=8, head_width=32, type=type))
     tokens = [int(t) for t in np.random.default_rng(2).integers(0, 100, 70)]
     expected = all_logits(Engine(model, 128, cache, threads=2), tokens)  # [70, V]
     engine = Engine(model, 128, cache, threads=1, parallel=3)
-    single, pieces, other = engine.begin(tokens, 70), engine.begin(tokens, 70), engine.begin([9], 70)
+    single, pieces, other = (
+        engine.begin(tokens, 70),
+        engine.begin(tokens, 70),
+        engine.begin([9], 70),
+    )
     assert single is not None and pieces is not None and other is not None
     for place, token in enumerate(tokens):
         assert (engine.compute([(single, [token])])[0] == expected[place]).all(), place

@@ -1,4 +1,6 @@
-"""Prefixes, chunks and batches never change a result, and nothing that goes wrong damages a sequence."""
+"""Prefixes, chunks and batches never change a result, and nothing that goes wrong damages a
+sequence.
+"""
 
 import numpy as np
 import pytest

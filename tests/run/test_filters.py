@@ -11,7 +11,9 @@ from homezoo.run import filters
 
 # Multiples of 1/4: many ties, and exact in float32. -inf is a forbidden token.
 LOGITS = st.lists(
-    st.one_of(st.integers(-80, 80).map(lambda n: n / 4), st.just(-math.inf)), min_size=1, max_size=40
+    st.one_of(st.integers(-80, 80).map(lambda n: n / 4), st.just(-math.inf)),
+    min_size=1,
+    max_size=40,
 ).filter(lambda values: max(values) > -math.inf)
 SHARES = st.floats(0.01, 1.0)
 

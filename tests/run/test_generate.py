@@ -1,4 +1,6 @@
-"""The loop on the real model: endings, stop texts, streaming, cancelling, log-probabilities, constraints."""
+"""The loop on the real model: endings, stop texts, streaming, cancelling, log-probabilities,
+constraints.
+"""
 
 import json
 import threading
@@ -16,8 +18,8 @@ GOLDEN = (
     "One day, she saw a big, red ball. She wanted to play with it, but it was too high.\n"
     "Lily's mom said, \"Lily, let's go to the park.\" Lily was sad and didn't know what to do. She "
     "said, \"I want to play with your ball, but I can't find it.\"\nLily was sad and didn't know "
-    "what to do. She said, \"I'm sorry, Lily. I didn't know what to do.\"\nLily didn't want to help "
-    "her mom, so she"
+    "what to do. She said, \"I'm sorry, Lily. I didn't know what to do.\"\nLily didn't want to "
+    "help her mom, so she"
 )
 
 
@@ -48,7 +50,11 @@ def test_stream_pieces_are_the_answer(model: Model) -> None:
     stream = model.stream("", temperature=0, max_tokens=60)
     pieces = list(stream)
     assert len(pieces) > 20 and all(pieces)
-    assert "".join(pieces) == stream.answer.text == model.generate("", temperature=0, max_tokens=60).text
+    assert (
+        "".join(pieces)
+        == stream.answer.text
+        == model.generate("", temperature=0, max_tokens=60).text
+    )
 
 
 def test_the_rest_of_a_stream_can_be_asked_for_at_once(model: Model) -> None:
@@ -70,7 +76,9 @@ def test_stop_texts_are_never_shown_in_part(model: Model, stop: str) -> None:
 
 
 def test_a_stop_text_that_does_not_come_holds_nothing_back_at_the_end(model: Model) -> None:
-    answer = model.generate("", temperature=0, max_tokens=3, stop=["Once upon a time, there was no"])
+    answer = model.generate(
+        "", temperature=0, max_tokens=3, stop=["Once upon a time, there was no"]
+    )
     assert answer.text and GOLDEN.startswith(answer.text) and answer.stop_reason == "length"
 
 
@@ -89,7 +97,9 @@ def test_the_context_ends_an_answer_and_every_position_is_used(stories_path: Pat
     with Model.open(stories_path, context=30) as model:
         answer = model.generate("", temperature=0)
         assert answer.stop_reason == "context"
-        assert len(answer.tokens) == 30  # BOS and 29 of them fill the context; the 30th needs no place
+        assert (
+            len(answer.tokens) == 30
+        )  # BOS and 29 of them fill the context; the 30th needs no place
         assert GOLDEN.startswith(answer.text)
 
 

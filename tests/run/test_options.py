@@ -49,7 +49,14 @@ def test_a_value_out_of_range_is_an_error_that_names_it(name: str, value: Any) -
 
 def test_the_ends_of_every_range_are_taken() -> None:
     GenerationOptions(
-        max_tokens=1, temperature=0, top_k=0, top_p=1, typical_p=1, min_p=1, penalty_window=0, seed=0
+        max_tokens=1,
+        temperature=0,
+        top_k=0,
+        top_p=1,
+        typical_p=1,
+        min_p=1,
+        penalty_window=0,
+        seed=0,
     )
     GenerationOptions(min_p=0, seed=(1 << 64) - 1, top_logprobs=0, logit_bias={0: -inf})
 

@@ -1,4 +1,6 @@
-"""Choosing tokens: greedy, penalties, the shape of the distribution, and draws that depend on nothing else."""
+"""Choosing tokens: greedy, penalties, the shape of the distribution, and draws that depend on
+nothing else.
+"""
 
 import time
 
@@ -37,8 +39,9 @@ def test_a_draw_depends_on_seed_and_position_alone(seed: int, position: int) -> 
 
 
 def test_draws_are_the_published_philox_stream() -> None:
-    # First output of Philox4x64-10 with key 0 and counter 1: known answers of Random123 are for whole
-    # counters, so NumPy's own stream from counter 0 is held here, as its stability is promised.
+    # First output of Philox4x64-10 with key 0 and counter 1: known answers of Random123 are for
+    # whole counters, so NumPy's own stream from counter 0 is held here, as its stability is
+    # promised.
     expected = np.random.Philox(key=3, counter=9).random_raw() >> np.uint64(11)
     assert uniform(3, 9) == float(expected) / 2**53
 
@@ -71,8 +74,8 @@ def test_frequencies_follow_the_tempered_distribution(temperature: float) -> Non
 
 
 def test_filters_act_in_their_documented_order() -> None:
-    # Mass of the three left by top_k: 0.5, 0.3, 0.2 of it. top_p 0.6 takes two of them; of the whole it
-    # would need all three. Temperature comes last: it moves no token in or out.
+    # Mass of the three left by top_k: 0.5, 0.3, 0.2 of it. top_p 0.6 takes two of them; of the
+    # whole it would need all three. Temperature comes last: it moves no token in or out.
     probabilities = np.array([0.25, 0.15, 0.10, 0.09, 0.09, 0.08, 0.08, 0.08, 0.08], np.float64)
     logits = np.log(probabilities).astype(np.float32)
     options = OFF.change(top_k=3, top_p=0.6, temperature=50.0)
@@ -123,7 +126,9 @@ def test_only_allowed_tokens_are_chosen() -> None:
     logits = logits_of(40)
     allowed = np.zeros(40, np.bool_)
     allowed[[3, 8, 21]] = True
-    assert Sampler(GREEDY, 40).choose(logits, [], allowed) == max((3, 8, 21), key=lambda i: logits[i])
+    assert Sampler(GREEDY, 40).choose(logits, [], allowed) == max(
+        (3, 8, 21), key=lambda i: logits[i]
+    )
     sampler = Sampler(OFF.change(temperature=5.0), 40)
     assert {sampler.choose(logits, [0] * n, allowed) for n in range(200)} == {3, 8, 21}
 
@@ -188,7 +193,7 @@ def test_sampling_a_large_vocabulary_is_quick(options: GenerationOptions) -> Non
         start = time.perf_counter()
         sampler.choose(logits, history)
         seconds.append(time.perf_counter() - start)
-    # Measured 0.02 to 2 ms; the bound leaves room for a busy or slow machine and still catches a sort of
-    # everything (10 ms and more).
+    # Measured 0.02 to 2 ms; the bound leaves room for a busy or slow machine and still catches a
+    # sort of everything (10 ms and more).
     assert min(seconds) < 0.008
     print(f"{min(seconds) * 1e6:.0f} us")

@@ -5,8 +5,8 @@ from typing import Literal
 
 import numpy as np
 
-# end: the model ended its answer, or a constraint was completed. stop: a stop text came. length: max_tokens
-# were generated. context: the context is full. cancelled: the caller (or Ctrl-C) stopped it.
+# end: the model ended its answer, or a constraint was completed. stop: a stop text came.
+# length: max_tokens were generated. context: it is full. cancelled: by the caller or Ctrl-C.
 StopReason = Literal["end", "stop", "length", "context", "cancelled"]
 
 

@@ -12,7 +12,7 @@ from homezoo.models.cache import KVCache
 from homezoo.models.load import Model
 from homezoo.ops.protocol import Array, Ops
 
-# native: C++ kernels. reference: NumPy with the kernels' own sums, slow. exact: NumPy in exact floats.
+# native: C++ kernels. reference: NumPy, slow, with the kernels' own sums. exact: in exact floats.
 BackendName = Literal["native", "reference", "exact"]
 BACKENDS: tuple[str, ...] = ("native", "reference", "exact")
 MOST_THREADS = 256  # the native pool's own limit
@@ -31,7 +31,7 @@ class States:
 
 
 class Backend:
-    """A model compiled for one cache: logits, and last states, which few callers need, when first asked."""
+    """A model compiled for one cache: for logits, and when first asked for last states."""
 
     def __init__(self, name: str, model: Model, cache: KVCache, threads: int | None) -> None:
         """OptionError for an unknown name or number of threads."""

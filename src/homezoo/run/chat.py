@@ -27,7 +27,7 @@ class Chat:
         tools: Sequence[Mapping[str, Any]] | None = None,
         **changes: Any,
     ) -> None:
-        """`options` and keywords hold for every turn. OptionError for what is no message or option."""
+        """`options` and keywords hold for every turn. OptionError for a wrong message or option."""
         self.model = model
         self.conversation = Conversation(system, messages)
         self.options = (options or GenerationOptions()).change(**changes)
@@ -47,8 +47,8 @@ class Chat:
     def stream(self, text: str, **changes: Any) -> Stream:
         """Says something; the answer is an iterator of pieces of text.
 
-        An answer still running is ended first, as "cancelled". Raises what Model.chat raises, and then
-        nothing has been said.
+        An answer still running is ended first, as "cancelled". Raises what Model.chat raises, and
+        then nothing has been said.
         """
         self.settle()
         self._retries = 0

@@ -1,4 +1,4 @@
-"""Answers held to a JSON schema, a regular expression, a list of choices or a grammar, by llguidance."""
+"""Answers held to a JSON schema, regular expression, choices or grammar, by llguidance."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ NOT_TEXT = b"\xff"
 
 @dataclass(frozen=True)
 class Constraint:
-    """What an answer must look like; made by one of its four constructors, compiled where it is used."""
+    """What an answer must look like; made by one of four constructors, compiled when used."""
 
     kind: str
     source: str  # as llguidance takes it
@@ -37,7 +37,7 @@ class Constraint:
             source = json.loads(source) if isinstance(source, str) else source
             if not isinstance(source, Mapping):
                 raise TypeError(f"it is {type(source).__name__}")
-            defaults = {"whitespace_flexible": True, "whitespace_pattern": JSON_SPACE}
+            defaults: Any = {"whitespace_flexible": True, "whitespace_pattern": JSON_SPACE}
             text = LLMatcher.grammar_from_json_schema(dict(source), defaults=defaults)
         except (TypeError, ValueError) as error:
             raise ConstraintError(
@@ -47,7 +47,7 @@ class Constraint:
 
     @staticmethod
     def regex(pattern: str) -> "Constraint":
-        """Text that a regular expression matches whole (Rust syntax: no look-around, no back-reference)."""
+        """Text that a regular expression matches whole, in Rust's syntax: no look-around."""
         from llguidance import LLMatcher
 
         return Constraint("regular expression", LLMatcher.grammar_from_regex(pattern))
@@ -80,9 +80,9 @@ class ConstraintCompiler:
         end_ids: Iterable[int],
         encode: Callable[[str], list[int]],
     ) -> None:
-        """The bytes of every token, which ids are no text (control tokens), and which end an answer.
+        """The bytes of every token; which ids are no text, and which end an answer.
 
-        `encode` gives the ids of a text, so that what the grammar forces is cut as the model is used to.
+        `encode` cuts what a grammar forces into the tokens that the model is used to.
         """
         from llguidance import LLTokenizer, TokenizerWrapper
 
@@ -112,7 +112,7 @@ class ConstraintCompiler:
         )
 
     def start(self, constraint: Constraint) -> "ConstraintMatcher":
-        """A matcher at the beginning of an answer; ConstraintError says why one cannot be compiled."""
+        """A matcher at an answer's beginning; ConstraintError says why one cannot be compiled."""
         from llguidance import LLMatcher
 
         matcher = LLMatcher(self._tokenizer, constraint.source, log_level=0)
@@ -123,8 +123,7 @@ class ConstraintCompiler:
         return ConstraintMatcher(constraint.kind, matcher, self.vocab_size)
 
     def _cut(self, text: str) -> list[int]:
-        """The usual tokens of a forced text, or the longest ones where those would add or drop bytes
-        (a SentencePiece vocabulary puts a space before the first word)."""
+        """The usual tokens of a forced text, or the longest where those would add a space."""
         ids = self._encode(text)
         if b"".join(self._tokens[token] for token in ids) == text.encode():
             return ids
@@ -179,7 +178,7 @@ class _Vocabulary:
     special_token_ids: tuple[int, ...] = ()
 
     def __call__(self, text: str) -> list[int]:
-        if not isinstance(text, str):  # the wrapper tries bytes first, to see whether they are taken
+        if not isinstance(text, str):  # the wrapper tries whether bytes are taken
             raise TypeError("expected text")
         return self.encode(text)
 

@@ -1,4 +1,4 @@
-"""Owns a model, its cache and its compiled backend: runs batches, and knows which prefixes are computed."""
+"""Owns model, cache and compiled backend: runs batches, and knows what is computed already."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -12,15 +12,15 @@ from homezoo.models.load import Model
 from homezoo.ops.protocol import BLOCK_POSITIONS
 from homezoo.run.backend import Backend
 
-# Tokens of one pass: enough to be limited by arithmetic and not by reading the weights, few enough that
-# Ctrl-C and other sequences wait little.
+# Tokens of one pass: enough to be limited by arithmetic and not by reading the weights, few enough
+# that Ctrl-C and other sequences wait little.
 CHUNK = 512
 LOGITS_CHUNK = 128  # rows of a pass that wants all logits: 128 rows of 152 000 floats are 78 MB
 KEPT_MOST = 32  # finished sequences to compare a new prompt with; far more would cost milliseconds
 
 
 class Engine:
-    """Computes sequences in one cache. Safe to call from several threads: passes run one at a time."""
+    """Computes sequences in one cache. Threads may share it: passes run one at a time."""
 
     def __init__(
         self,
@@ -51,10 +51,10 @@ class Engine:
         self._kept: dict[Sequence, None] = {}  # finished ones, longest unused first
 
     def begin(self, tokens: list[int], positions: int) -> Sequence | None:
-        """A sequence that already holds the longest computed prefix of `tokens`, but not the last token.
+        """A sequence that holds the longest computed prefix of `tokens`, less their last one.
 
-        Room for `positions` positions in all is set aside. None when other running sequences hold it;
-        ContextError when it could never fit, OptionError for an id outside the vocabulary.
+        Room for `positions` positions in all is set aside. None when other running sequences hold
+        it; ContextError when it could never fit, OptionError for an id outside the vocabulary.
         """
         self.check_prompt(tokens)
         with self._lock:
@@ -68,7 +68,8 @@ class Engine:
             return None
 
     def compute(self, parts: list[tuple[Sequence, list[int]]]) -> np.ndarray:
-        """One pass over new tokens of some sequences: logits of each part's last token, float32 [R, V].
+        """One pass over new tokens of some sequences: logits of each part's last token, float32 [R,
+        V].
 
         Whatever goes wrong, Ctrl-C included, the sequences are then as before.
         """
@@ -81,7 +82,7 @@ class Engine:
             self._keep(sequence)
 
     def logits(self, tokens: list[int]) -> Iterator[np.ndarray]:
-        """Logits after every token, float32 [some rows, V] at a time; each array only until the next."""
+        """Logits after every token, float32 [some, V] at a time; each array until the next."""
         return self._every_row(self._backend.logits, tokens, LOGITS_CHUNK)
 
     def states(self, tokens: list[int]) -> Iterator[np.ndarray]:
@@ -89,7 +90,7 @@ class Engine:
         return self._every_row(self._backend.states, tokens, self.chunk)
 
     def check_prompt(self, tokens: list[int]) -> None:
-        """ContextError when the tokens exceed the context, OptionError when there are none or wrong ones."""
+        """ContextError for more tokens than the context has, OptionError for none or wrong ones."""
         if not tokens:
             raise OptionError("the prompt has 0 tokens; give at least one")
         if len(tokens) > self.context:
@@ -99,7 +100,9 @@ class Engine:
             )
         for token in (min(tokens), max(tokens)):
             if not 0 <= token < self.vocab_size:
-                raise OptionError(f"token id {token}; the vocabulary has 0 to {self.vocab_size - 1}")
+                raise OptionError(
+                    f"token id {token}; the vocabulary has 0 to {self.vocab_size - 1}"
+                )
 
     def _run(
         self,
@@ -136,12 +139,12 @@ class Engine:
         """The error of a sequence for which other running ones leave no room."""
         total = self.cache.block_count * BLOCK_POSITIONS
         return ContextError(
-            f"{positions} positions are wanted, but of the cache's {total} other running answers hold "
-            "too many; end them, set max_tokens, or open the model with a larger `parallel`"
+            f"{positions} positions are wanted, but of the cache's {total} other running answers "
+            "hold too many; end them, set max_tokens, or open the model with a larger `parallel`"
         )
 
     def _longest_prefix(self, tokens: list[int]) -> Sequence:
-        """A kept sequence cut to the prefix when all of it serves, a fork when another may want the rest."""
+        """A kept sequence when all of it serves, a fork when another may want the rest."""
         best, shared = None, 0
         for sequence in (*self._kept, *self._promised):
             length = sequence.common_prefix(tokens)
@@ -169,9 +172,13 @@ class Engine:
         return True
 
     def _owed(self, sequence: Sequence) -> int:
-        """Blocks that a running sequence may still take, one of them for a shared block to be copied."""
+        """Blocks that a running sequence may still take; one more to copy a shared one."""
         held = len(sequence.blocks)
-        copy = held > 0 and len(sequence) % BLOCK_POSITIONS and self.cache.is_shared(sequence.blocks[-1])
+        copy = (
+            held > 0
+            and len(sequence) % BLOCK_POSITIONS
+            and self.cache.is_shared(sequence.blocks[-1])
+        )
         return max(0, self._promised[sequence] - held) + bool(copy)
 
     def _keep(self, sequence: Sequence) -> None:

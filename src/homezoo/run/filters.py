@@ -1,12 +1,12 @@
-"""The filters that leave a few candidates of a distribution, made to avoid sorting a whole vocabulary.
+"""The filters that leave a few candidates, made not to sort a whole vocabulary.
 
 Candidates are token ids in ascending order and their logits. Every filter leaves at least one.
 """
 
 import numpy as np
 
-# First guess at how many tokens hold the wanted mass. Most distributions of a language model give 95 %
-# to fewer; a wrong guess costs one more partition of 4 times as many.
+# First guess at how many tokens hold the wanted mass. Most distributions of a language model give
+# 95 % to fewer; a wrong guess costs one more partition of 4 times as many.
 FIRST_GUESS = 256
 
 
@@ -31,13 +31,15 @@ def typical_p(ids: np.ndarray, logits: np.ndarray, mass: float) -> tuple[np.ndar
 
 
 def top_p(ids: np.ndarray, logits: np.ndarray, mass: float) -> tuple[np.ndarray, np.ndarray]:
-    """The fewest likeliest candidates of mass at least `mass` (Holtzman et al. 2020, section 3.1)."""
+    """The fewest likeliest candidates of mass `mass` (Holtzman et al. 2020, section 3.1)."""
     chosen = _fewest_of_mass(-logits, softmax(logits), mass)
     return ids[chosen], logits[chosen]
 
 
 def min_p(ids: np.ndarray, logits: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Candidates at least `share` times as likely as the likeliest (Nguyen et al. 2024, equation 2)."""
+    """Candidates at least `share` times as likely as the likeliest (Nguyen et al. 2024, equation
+    2).
+    """
     chosen = np.flatnonzero(logits >= logits.max() + np.float32(np.log(share)))
     return ids[chosen], logits[chosen]
 

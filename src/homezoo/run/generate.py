@@ -1,4 +1,4 @@
-"""The loop: one pass after another over all answers on their way, prompts and single tokens alike."""
+"""The loop: pass after pass over all answers on their way, prompts and single tokens alike."""
 
 from collections.abc import Callable, Iterator
 
@@ -87,7 +87,7 @@ class _Loop:
             del waiting[0]
 
     def _next_parts(self) -> list[tuple[Job, list[int]]]:
-        """Tokens of the next pass: those that answers wait for first, then as much of prompts as fits."""
+        """Tokens of the next pass: those of answers first, then as much of prompts as fits."""
         running = [job for job in self.jobs if job.sequence is not None]
         parts = []
         room = self._engine.chunk

@@ -1,4 +1,4 @@
-"""One answer on its way: takes logits, chooses a token, and says what text can be shown and when to stop."""
+"""One answer on its way: takes logits, chooses a token, says what can be shown, when to stop."""
 
 import time
 from codecs import getincrementaldecoder
@@ -151,7 +151,7 @@ class Job:
         return ""
 
     def _finish(self, reason: StopReason) -> str:
-        """Ends, and gives the text that was held back in case a stop text or character came of it."""
+        """Ends, and gives the text that was held back for a stop text or a whole character."""
         self.stop_reason = reason
         shown, stopped = self._stops.push(self._characters.finish())
         if not stopped:

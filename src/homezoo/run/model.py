@@ -25,7 +25,8 @@ from homezoo.text.prompt import encode_chat
 from homezoo.text.template import ChatTemplate
 from homezoo.text.tokenizer import Tokenizer
 
-# Positions of the cache unless asked otherwise: half a megabyte each on a 7B model, so 2 GB at most.
+# Positions of the cache unless asked otherwise: half a megabyte each on a 7B model, so 2 GB at
+# most.
 DEFAULT_CONTEXT = 4096
 
 Prompt = str | Sequence[int]  # text as it is, or token ids
@@ -56,12 +57,11 @@ class Model:
     ) -> "Model":
         """Opens a GGUF file; nothing of it is copied, and memory of the cache is taken when used.
 
-        `context` is the most tokens of prompt and answer: by default what the model was trained on, but at
-        most 4096. `cache` is how keys and values are stored; q8_0 takes about half of f16. `parallel`
-        is how many answers of full context can be computed side by side. `threads` is by default the
-        number of processors of this process.
-        Raises GGUFError for a damaged file, UnsupportedError for a model that cannot run, OptionError
-        for a value out of its range.
+        `context` is the most tokens of prompt and answer: by default what the model was trained on,
+        but at most 4096. `cache` is how keys and values are stored; q8_0 takes about half of f16.
+        `parallel` is how many answers of full context can be computed side by side. `threads` is by
+        default the number of processors of this process. Raises GGUFError for a damaged file,
+        UnsupportedError for a model that cannot run, OptionError for a value out of its range.
         """
         gguf = GGUFFile.open(path)
         try:
@@ -89,9 +89,10 @@ class Model:
     ) -> Answer:
         """Continues a text as it is, without the chat template.
 
-        The token that begins a text is put before it where the model wants one. With `special`, names of
-        control tokens in the text become those tokens. Raises ContextError when the prompt does not
-        fit, with both numbers; OptionError and ConstraintError for options that cannot be followed.
+        The token that begins a text is put before it where the model wants one. With `special`,
+        names of control tokens in the text become those tokens. Raises ContextError when the prompt
+        does not fit, with both numbers; OptionError and ConstraintError for options that cannot be
+        followed.
         """
         return self.stream(prompt, options, special=special, **changes).answer
 
@@ -103,7 +104,7 @@ class Model:
         special: bool = False,
         **changes: Any,
     ) -> list[Answer]:
-        """Continues several texts side by side: each answer is what `generate` gives alone, but sooner.
+        """Continues several texts side by side: the answers of `generate`, but sooner.
 
         Every answer has room set aside for `max_tokens` tokens; what does not fit waits its turn.
         """
@@ -134,10 +135,10 @@ class Model:
         tools: Sequence[Mapping[str, Any]] | None = None,
         **changes: Any,
     ) -> Answer:
-        """The model's answer to a conversation, a list of {"role": …, "content": …}, in its template.
+        """Answers a conversation, a list of {"role": …, "content": …}, in the model's template.
 
-        What an earlier call computed of the same conversation is not computed again; Chat keeps one for
-        you. Raises TemplateError when the model has no template or the template refuses.
+        What an earlier call computed of the same conversation is not computed again; Chat keeps one
+        for you. Raises TemplateError when the model has no template or the template refuses.
         """
         return self.stream_chat(messages, options, tools=tools, **changes).answer
 
@@ -155,7 +156,7 @@ class Model:
         return Stream(self._generation([request]))
 
     def embed(self, text: str) -> np.ndarray:
-        """The mean of the last layer's states over the tokens of a text, final-normed: float32 [D]."""
+        """The mean of the last layer's states, final-normed, over a text's tokens: float32 [D]."""
         total = np.zeros(self.config.width, np.float64)
         tokens = self.encode_prompt(text)
         for states in self.engine.states(tokens):  # [some, D]
@@ -165,7 +166,8 @@ class Model:
     def logits(self, token_ids: Sequence[int]) -> np.ndarray:
         """The logits after every token: float32 [T, vocabulary]. Nothing is put before the tokens.
 
-        Raises ContextError when they do not fit, OptionError for none or an id outside the vocabulary.
+        Raises ContextError when they do not fit, OptionError for none or an id outside the
+        vocabulary.
         """
         tokens = [int(token) for token in token_ids]
         self.engine.check_prompt(tokens)
@@ -177,7 +179,9 @@ class Model:
         return out
 
     def encode_prompt(self, prompt: Prompt, special: bool = False) -> list[int]:
-        """Token ids of a text, with the one that begins a text where the model wants it; ids as they are."""
+        """Token ids of a text, with the one that begins a text where the model wants it; ids as
+        they are.
+        """
         if isinstance(prompt, str):
             return self.tokenizer.encode(prompt, bos=self.tokenizer.adds_bos, special=special)
         return [int(token) for token in prompt]
@@ -217,7 +221,7 @@ class Model:
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        """From text to token ids and back. Raises TokenizerError when the file's vocabulary is not known."""
+        """From text to token ids and back; TokenizerError when the vocabulary is not known."""
         return Tokenizer.from_metadata(self.metadata)
 
     @cached_property

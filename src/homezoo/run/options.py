@@ -16,18 +16,21 @@ SEED_END = 1 << 64  # seeds are 64-bit: half of the key of the Philox generator
 class GenerationOptions:
     """How tokens are chosen and when to stop. OptionError says which value is out of range.
 
-    The filters act in this order: constraint, logit bias, penalties, top_k, typical_p, top_p, min_p,
-    temperature, draw (llama.cpp's order). So top_p and min_p look at the model's own distribution, and
-    temperature flattens only what they left.
+    The filters act in this order: constraint, logit bias, penalties, top_k, typical_p, top_p,
+    min_p, temperature, draw (llama.cpp's order). So top_p and min_p look at the model's own
+    distribution, and temperature flattens only what they left.
     """
 
     max_tokens: int | None = field(
-        default=None, metadata={"help": "tokens to generate at most; without it, to the context's end"}
+        default=None,
+        metadata={"help": "tokens to generate at most; without it, to the context's end"},
     )
     temperature: float = field(
         default=0.8, metadata={"help": "0 always takes the likeliest token; higher is more varied"}
     )
-    top_k: int = field(default=40, metadata={"help": "keep this many likeliest tokens; 0 keeps all"})
+    top_k: int = field(
+        default=40, metadata={"help": "keep this many likeliest tokens; 0 keeps all"}
+    )
     typical_p: float = field(
         default=1.0, metadata={"help": "keep the most typical tokens of this mass; 1 keeps all"}
     )
@@ -56,7 +59,8 @@ class GenerationOptions:
         metadata={"help": "added to the logits of token ids; -inf forbids one"},
     )
     seed: int | None = field(
-        default=None, metadata={"help": "the same seed gives the same answer; without it, a random one"}
+        default=None,
+        metadata={"help": "the same seed gives the same answer; without it, a random one"},
     )
     stop: Sequence[str] = field(
         default=(), metadata={"help": "end before the first of these texts, which is never shown"}
@@ -91,7 +95,7 @@ class GenerationOptions:
         self._check_contents()
 
     def change(self, **changes: Any) -> "GenerationOptions":
-        """These options with some replaced; OptionError names an unknown one and lists the known."""
+        """These options with some replaced; OptionError names an unknown one, lists the known."""
         known = [option.name for option in fields(self)]
         for name in changes:
             if name not in known:
@@ -119,7 +123,9 @@ class GenerationOptions:
         high_open: bool = True,
     ) -> None:
         value = getattr(self, name)
-        number = isinstance(value, (int, float)) and not isinstance(value, bool) and not isnan(value)
+        number = (
+            isinstance(value, (int, float)) and not isinstance(value, bool) and not isnan(value)
+        )
         inside = number and low <= value <= high
         if not inside or (low_open and value == low) or (high_open and value == high):
             raise OptionError(f"{name} is {value!r}; expected {expected}")
@@ -137,8 +143,8 @@ class GenerationOptions:
                 )
         if self.constraint is not None and not isinstance(self.constraint, Constraint):
             raise OptionError(
-                f"constraint is {self.constraint!r}; expected Constraint.json_schema(…), .regex(…), "
-                ".choices(…) or .grammar(…)"
+                f"constraint is {self.constraint!r}; expected Constraint.json_schema(…), "
+                ".regex(…), .choices(…) or .grammar(…)"
             )
         if self.constraint is not None and self.ignore_end:
             raise OptionError("ignore_end is True beside a constraint; give only one of them")

@@ -1,4 +1,6 @@
-"""From logits to the next token: the same for the same seed and place, whatever else is computed beside."""
+"""From logits to the next token: the same for the same seed and place, whatever else is computed
+beside.
+"""
 
 import secrets
 
@@ -14,7 +16,9 @@ class Sampler:
     """Chooses the tokens of one sequence. Holds no state that a choice changes."""
 
     def __init__(self, options: GenerationOptions, vocab_size: int) -> None:
-        """Draws a seed when the options have none; `seed` says which. OptionError for a bias outside."""
+        """Draws a seed when the options have none; `seed` says which. OptionError for a bias
+        outside.
+        """
         self.options = options
         self.seed = secrets.randbelow(SEED_END) if options.seed is None else options.seed
         self._penalties = Penalties(options, vocab_size)
@@ -25,9 +29,9 @@ class Sampler:
     ) -> int:
         """The token after `history`, the prompt and the answer so far.
 
-        `logits` float32 [V or more]; what lies beyond the vocabulary is never chosen. `allowed` bool [V]
-        are the tokens that a constraint lets through. Raises OptionError when biases and constraint
-        leave no token, HomezooError when the model's logits are not numbers.
+        `logits` float32 [V or more]; what lies beyond the vocabulary is never chosen. `allowed`
+        bool [V] are the tokens that a constraint lets through. Raises OptionError when biases and
+        constraint leave no token, HomezooError when the model's logits are not numbers.
         """
         logits = logits[: self._vocab_size]
         if not np.isfinite(logits.max()):
@@ -66,20 +70,23 @@ class Sampler:
         return ids, logits
 
     def _draw(self, ids: np.ndarray, logits: np.ndarray, position: int) -> int:
-        """Inverts the cumulative distribution of the candidates at the place's own random number."""
+        """Inverts the candidates' cumulative distribution at the position's own random number."""
         with np.errstate(over="ignore"):  # a tiny temperature makes all but the best exp(-inf) = 0
             powers = np.exp((logits - logits.max()) / np.float32(self.options.temperature))
         reached = np.cumsum(powers, dtype=np.float64)  # [C]
         place = np.searchsorted(reached, uniform(self.seed, position) * reached[-1], side="right")
-        last = int(np.searchsorted(reached, reached[-1]))  # the last candidate that is possible at all
+        last = int(
+            np.searchsorted(reached, reached[-1])
+        )  # the last candidate that is possible at all
         return int(ids[min(int(place), last)])
 
 
 def uniform(seed: int, position: int) -> float:
-    """The random number in [0, 1) of a position of a sequence: Philox keyed by the seed, counting positions.
+    """The random number in [0, 1) of a position of a sequence: Philox keyed by the seed, counting
+    positions.
 
-    Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3". Depends on nothing else, so a token
-    is the same alone or in a batch, with a fresh or a reused prefix.
+    Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3". Depends on nothing else, so a
+    token is the same alone or in a batch, with a fresh or a reused prefix.
     """
     word = int(np.random.Philox(key=seed, counter=position).random_raw())
     return (word >> 11) * 2.0**-53  # the 53 bits that a float64 holds

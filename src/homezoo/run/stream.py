@@ -7,7 +7,7 @@ from homezoo.run.generate import Generation
 
 
 class Stream:
-    """An iterator of pieces of text, never part of a character. `answer` is the whole, at any time."""
+    """An iterator of pieces of text, never part of a character; `answer` is the whole."""
 
     def __init__(self, generation: Generation) -> None:
         self._generation = generation
