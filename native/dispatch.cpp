@@ -12,6 +12,12 @@
 #include <intrin.h>
 #endif
 
+#if defined(HOMEZOO_HAS_AMX)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace homezoo {
 
 #if !defined(HOMEZOO_HAS_AVX2)
@@ -19,6 +25,9 @@ const Section* section_avx2() { return nullptr; }
 #endif
 #if !defined(HOMEZOO_HAS_AVX512)
 const Section* section_avx512() { return nullptr; }
+#endif
+#if !defined(HOMEZOO_HAS_AMX)
+const Section* section_amx() { return nullptr; }
 #endif
 #if !defined(HOMEZOO_HAS_NEON)
 const Section* section_neon() { return nullptr; }
@@ -45,7 +54,7 @@ const Layout* layout_of(int type) {
 }
 
 struct Features {
-  bool avx2 = false, avx512 = false, neon = false;
+  bool avx2 = false, avx512 = false, amx = false, neon = false;
 };
 
 #if defined(_MSC_VER) && defined(_M_X64)
@@ -63,12 +72,26 @@ Features features() {  // leaf 7 tells AVX2 and AVX-512; XGETBV whether the syst
   return f;
 }
 #elif defined(__x86_64__)
+// AMX exists when CPUID says so and the system lets this process keep tile registers (Linux: asked for once).
+bool tiles_allowed() {
+#if defined(HOMEZOO_HAS_AMX)
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+  const bool tiles = d & 1u << 24, int8 = d & 1u << 25;
+  constexpr long kRequest = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  return tiles && int8 && syscall(SYS_arch_prctl, kRequest, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
 Features features() {
   Features f;
   f.avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
   f.avx512 = f.avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
              __builtin_cpu_supports("avx512vnni");
+  f.amx = f.avx512 && tiles_allowed();
   return f;
 }
 #else
@@ -105,7 +128,7 @@ std::vector<uint8_t> noisy_rows(const Layout& l, int rows, int width, Noise& noi
 
 // True when both sections give the same bits for this format, few tokens and many.
 bool agrees(const Section& fast, const Section& plain, const Layout& l) {
-  constexpr int kRows = 11, kTokens = 7, kWidth = 512;  // not multiples of any tile
+  constexpr int kRows = 19, kTokens = 23, kWidth = 512;  // every tile, and remainders of rows and tokens
   Noise noise;
   const auto data = noisy_rows(l, kRows, kWidth, noise);
   const Weight weight{data.data(), data.size() / kRows, kWidth};
@@ -173,6 +196,7 @@ int block_size_of(int type) {
 int sections_here(const Section** out, int n) {
   const Features f = features();
   const Section* all[] = {section_plain(), f.avx2 ? section_avx2() : nullptr, f.avx512 ? section_avx512() : nullptr,
+                          f.amx ? section_amx() : nullptr,
                           f.neon ? section_neon() : nullptr};
   int count = 0;
   for (const Section* s : all)

@@ -90,7 +90,8 @@ static inline float round_block(const float* x, int n, int8_t* codes) {
   Floats8 highest = zero8();
   for (int i = 0; i < n; i += 8) highest = max8(highest, abs8(load8(x + i)));
   const float peak = highest8(highest);
-  const Floats8 inverse = set8(peak > 0 ? 127.0f / peak : 0.0f);
+  // Below 127 / FLT_MAX the inverse would be infinite: such a block is 0, as in ops/reference.
+  const Floats8 inverse = set8(peak > 3.7323e-37f ? 127.0f / peak : 0.0f);
   for (int i = 0; i < n; i += 8) store_codes8(codes + i, round8(mul8(load8(x + i), inverse)));
   return peak / 127.0f;
 }

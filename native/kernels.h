@@ -4,10 +4,15 @@
 #include "elementwise.h"
 #include "attention.h"
 #include "matmul_float.h"
+#if !defined(HOMEZOO_X86_ROWS)
 #include "matmul_plain.h"
-#if defined(HOMEZOO_X86_ROWS)
+#else
 #include "matmul_rows_x86.h"
+#if defined(HOMEZOO_AVX512)
+#include "matmul_tiles_avx512.h"
+#else
 #include "matmul_tiles_x86.h"
+#endif
 #endif
 
 template <class F>

@@ -1,97 +1,10 @@
 // Many tokens times quantised rows (prefill), 256-bit registers: a lane is a row.
-// Eight rows are unpacked once for all tokens into a panel of interleaved bytes: dword [k/4][row] holds four
-// neighbouring codes of one row, so a broadcast of four activations meets eight rows and nothing is summed across lanes.
 // No include guard: each section includes this file inside its own namespace.
 
 static constexpr int kLanes = 8;
+static constexpr bool kSignedBytes = true;  // 8-bit codes as signed bytes: vpsignb needs them
 
-// Where the parts of one panel (eight rows, K columns) lie in a thread's scratch.
-struct Panel {
-  uint8_t* codes;      // [K / 4][8 rows][4]
-  float* scales;       // [blocks][8]
-  float* min_scales;   // [blocks][8]
-  int32_t* groups;     // [K / group][8]: the group's scale in both halves of a dword (blocks of 256)
-  int32_t* minima;     // [K / group / 2][8]: minima of two neighbouring groups in one dword (blocks of 256)
-};
-
-template <class F>
-static size_t panel_bytes(int width) {
-  const size_t k = size_t(width), blocks = k / F::kBlock;
-  size_t bytes = k * kLanes + blocks * kLanes * 8;
-  if (F::kBlock == 256) bytes += k / F::kGroup * kLanes * 6;
-  return (bytes + 63) / 64 * 64;
-}
-
-template <class F>
-static Panel panel_at(uint8_t* scratch, int width) {
-  const size_t k = size_t(width), blocks = k / F::kBlock;
-  Panel p;
-  p.codes = scratch;
-  p.scales = reinterpret_cast<float*>(scratch + k * kLanes);
-  p.min_scales = p.scales + blocks * kLanes;
-  p.groups = reinterpret_cast<int32_t*>(p.min_scales + blocks * kLanes);
-  p.minima = p.groups + k / F::kGroup * kLanes;
-  return p;
-}
-
-// Transposes 8 rows of 8 dwords: out[j] holds dword j of every row.
-static inline void transpose8(const __m256i* in, __m256i* out) {
-  __m256i a[8], b[8];
-  for (int i = 0; i < 4; i++) {
-    a[2 * i] = _mm256_unpacklo_epi32(in[2 * i], in[2 * i + 1]);
-    a[2 * i + 1] = _mm256_unpackhi_epi32(in[2 * i], in[2 * i + 1]);
-  }
-  for (int i = 0; i < 2; i++) {
-    b[4 * i] = _mm256_unpacklo_epi64(a[4 * i], a[4 * i + 2]);
-    b[4 * i + 1] = _mm256_unpackhi_epi64(a[4 * i], a[4 * i + 2]);
-    b[4 * i + 2] = _mm256_unpacklo_epi64(a[4 * i + 1], a[4 * i + 3]);
-    b[4 * i + 3] = _mm256_unpackhi_epi64(a[4 * i + 1], a[4 * i + 3]);
-  }
-  for (int i = 0; i < 4; i++) {
-    out[i] = _mm256_permute2x128_si256(b[i], b[i + 4], 0x20);
-    out[i + 4] = _mm256_permute2x128_si256(b[i], b[i + 4], 0x31);
-  }
-}
-
-// Scales and minima of block b of row r.
-template <class F>
-static inline void fill_scales(const Panel& p, const uint8_t* block, int b, int r) {
-  p.scales[b * kLanes + r] = F::scale(block);
-  p.min_scales[b * kLanes + r] = F::min_scale(block);
-  if constexpr (F::kBlock == 256) {
-    constexpr int n = 256 / F::kGroup;
-    int16_t scale[16], min[16];
-    F::groups(block, scale, min);
-    if constexpr (!F::kMins)
-      for (int g = 0; g < n; g++) min[g] = int16_t(scale[g] * (F::kBits == 8 ? 0 : F::kOffset));
-    for (int g = 0; g < n; g++) {
-      const uint32_t s = uint16_t(scale[g]);
-      p.groups[(b * n + g) * kLanes + r] = int32_t(s | s << 16);
-    }
-    for (int g = 0; g < n; g += 2)
-      p.minima[(b * n + g) / 2 * kLanes + r] = int32_t(uint16_t(min[g]) | uint32_t(uint16_t(min[g + 1])) << 16);
-  }
-}
-
-template <class F>
-static void fill_panel(const Panel& p, const uint8_t* rows, size_t pitch, int count, int width) {
-  const int blocks = width / F::kBlock;
-  for (int b = 0; b < blocks; b++)
-    for (int r = 0; r < kLanes; r++)
-      fill_scales<F>(p, rows + size_t(r < count ? r : count - 1) * pitch + size_t(b) * F::kBytes, b, r);
-  __m256i* out = reinterpret_cast<__m256i*>(p.codes);
-  for (int b = 0; b < blocks; b++)
-    for (int c = 0; c < F::kBlock / 32; c++, out += 8) {
-      __m256i chunk[8], turned[8];
-      for (int r = 0; r < kLanes; r++)
-        chunk[r] = F::codes(rows + size_t(r < count ? r : count - 1) * pitch + size_t(b) * F::kBytes, c);
-      transpose8(chunk, turned);
-      for (int j = 0; j < 8; j++) {
-        if (F::kBits == 8) turned[j] = flip_sign(turned[j]);  // signed bytes for the sign trick below
-        _mm256_store_si256(out + j, turned[j]);
-      }
-    }
-}
+#include "panel.h"
 
 // Four activations of each token, broadcast, times a dword of each row, into int16 pairs.
 static inline __m256i broadcast4(const int8_t* codes) {
@@ -143,7 +56,7 @@ static inline void group_products(const __m256i* w, const int8_t* const* codes, 
 template <class F, int M>
 static void panel_times_tokens(const Panel& p, const Activations& x, int token, int rows, float* y, size_t stride) {
   constexpr int groups = F::kBlock / F::kGroup;
-  constexpr int offset = F::kBits == 8 ? 0 : F::kOffset;
+  constexpr int offset = panel_offset<F>();
   const int blocks = x.width / F::kBlock;
   const int8_t* codes[M];
   for (int m = 0; m < M; m++) codes[m] = x.codes + size_t(token + m) * size_t(x.width);

@@ -71,6 +71,7 @@ struct Section {
 const Section* section_plain();
 const Section* section_avx2();
 const Section* section_avx512();
+const Section* section_amx();
 const Section* section_neon();
 
 Rounding rounding_of(int type);   // how activations must be rounded for weights of this type

@@ -1,0 +1,98 @@
+// Panels: kLanes rows of a weight unpacked once for all tokens, interleaved so that a lane is a row.
+// Dword [k/4][row] holds four neighbouring codes of one row; a broadcast of four activations then meets kLanes rows
+// and nothing is summed across lanes.
+// No include guard: each section includes this file inside its own namespace, with kLanes and kSignedBytes.
+
+// What the integer sums must take away: 0 where 8-bit codes are made signed bytes.
+template <class F>
+static constexpr int panel_offset() {
+  return kSignedBytes && F::kBits == 8 ? 0 : F::kOffset;
+}
+
+// Where the parts of one panel (kLanes rows, K columns) lie in a thread's scratch.
+struct Panel {
+  uint8_t* codes;      // [K / 4][kLanes][4]
+  float* scales;       // [blocks][kLanes]
+  float* min_scales;   // [blocks][kLanes]
+  int32_t* groups;     // [K / group][kLanes]: the group's scale in both halves of a dword (blocks of 256)
+  int32_t* minima;     // [K / group / 2][kLanes]: minima of two neighbouring groups in one dword (blocks of 256)
+};
+
+template <class F>
+static size_t panel_bytes(int width) {
+  const size_t k = size_t(width), blocks = k / F::kBlock;
+  size_t bytes = k * kLanes + blocks * kLanes * 8;
+  if (F::kBlock == 256) bytes += k / F::kGroup * kLanes * 6;
+  return (bytes + 63) / 64 * 64;
+}
+
+template <class F>
+static Panel panel_at(uint8_t* scratch, int width) {
+  const size_t k = size_t(width), blocks = k / F::kBlock;
+  Panel p;
+  p.codes = scratch;
+  p.scales = reinterpret_cast<float*>(scratch + k * kLanes);
+  p.min_scales = p.scales + blocks * kLanes;
+  p.groups = reinterpret_cast<int32_t*>(p.min_scales + blocks * kLanes);
+  p.minima = p.groups + k / F::kGroup * kLanes;
+  return p;
+}
+
+// Transposes 8 rows of 8 dwords: out[j] holds dword j of every row.
+static inline void transpose8(const __m256i* in, __m256i* out) {
+  __m256i a[8], b[8];
+  for (int i = 0; i < 4; i++) {
+    a[2 * i] = _mm256_unpacklo_epi32(in[2 * i], in[2 * i + 1]);
+    a[2 * i + 1] = _mm256_unpackhi_epi32(in[2 * i], in[2 * i + 1]);
+  }
+  for (int i = 0; i < 2; i++) {
+    b[4 * i] = _mm256_unpacklo_epi64(a[4 * i], a[4 * i + 2]);
+    b[4 * i + 1] = _mm256_unpackhi_epi64(a[4 * i], a[4 * i + 2]);
+    b[4 * i + 2] = _mm256_unpacklo_epi64(a[4 * i + 1], a[4 * i + 3]);
+    b[4 * i + 3] = _mm256_unpackhi_epi64(a[4 * i + 1], a[4 * i + 3]);
+  }
+  for (int i = 0; i < 4; i++) {
+    out[i] = _mm256_permute2x128_si256(b[i], b[i + 4], 0x20);
+    out[i + 4] = _mm256_permute2x128_si256(b[i], b[i + 4], 0x31);
+  }
+}
+
+// Scales and minima of block b of row r.
+template <class F>
+static inline void fill_scales(const Panel& p, const uint8_t* block, int b, int r) {
+  p.scales[b * kLanes + r] = F::scale(block);
+  p.min_scales[b * kLanes + r] = F::min_scale(block);
+  if constexpr (F::kBlock == 256) {
+    constexpr int n = 256 / F::kGroup;
+    int16_t scale[16], min[16];
+    F::groups(block, scale, min);
+    if constexpr (!F::kMins)
+      for (int g = 0; g < n; g++) min[g] = int16_t(scale[g] * panel_offset<F>());
+    for (int g = 0; g < n; g++) {
+      const uint32_t s = uint16_t(scale[g]);
+      p.groups[(b * n + g) * kLanes + r] = int32_t(s | s << 16);
+    }
+    for (int g = 0; g < n; g += 2)
+      p.minima[(b * n + g) / 2 * kLanes + r] = int32_t(uint16_t(min[g]) | uint32_t(uint16_t(min[g + 1])) << 16);
+  }
+}
+
+template <class F>
+static void fill_panel(const Panel& p, const uint8_t* rows, size_t pitch, int count, int width) {
+  const int blocks = width / F::kBlock;
+  const auto row = [&](int r) { return rows + size_t(r < count ? r : count - 1) * pitch; };  // the last one repeats
+  for (int b = 0; b < blocks; b++)
+    for (int r = 0; r < kLanes; r++) fill_scales<F>(p, row(r) + size_t(b) * F::kBytes, b, r);
+  uint8_t* out = p.codes;
+  for (int b = 0; b < blocks; b++)
+    for (int c = 0; c < F::kBlock / 32; c++, out += 32 * kLanes)
+      for (int half = 0; half < kLanes; half += 8) {
+        __m256i chunk[8], turned[8];
+        for (int r = 0; r < 8; r++) chunk[r] = F::codes(row(half + r) + size_t(b) * F::kBytes, c);
+        transpose8(chunk, turned);
+        for (int j = 0; j < 8; j++) {
+          if (kSignedBytes && F::kBits == 8) turned[j] = flip_sign(turned[j]);
+          store32(out + size_t(j * kLanes + half) * 4, turned[j]);
+        }
+      }
+}
