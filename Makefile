@@ -40,10 +40,11 @@ $(STAMPS)/venv:
 	mkdir -p $(STAMPS)
 	touch $@
 
-# Installed from this folder, so a change of Python needs no second install; one of C++ does.
+# Installed from this folder, so a change of Python needs no second install; one of C++ does. Once
+# the `dev` extra is there, its build tools serve, and only what changed is compiled.
 $(STAMPS)/core: $(STAMPS)/venv $(NATIVE)
 	@echo "building and installing homezoo (a minute or two) ..."
-	$(PIP) install -q --editable .
+	$(PIP) install -q $(if $(wildcard $(STAMPS)/dev),--no-build-isolation) --editable .
 	touch $@
 
 # homezoo itself is installed already, so this adds only the tools that its `dev` extra lists.
