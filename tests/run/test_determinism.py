@@ -1,6 +1,4 @@
-"""The same seed gives the same tokens, bit for bit: alone, in company, reused, in pieces, again, on
-any threads.
-"""
+"""The same seed gives the same tokens: alone, in company, reused, in pieces, on any threads."""
 
 from pathlib import Path
 

@@ -1,6 +1,4 @@
-"""Prefixes, chunks and batches never change a result, and nothing that goes wrong damages a
-sequence.
-"""
+"""Prefixes, chunks and batches never change a result; nothing that fails damages a sequence."""
 
 import numpy as np
 import pytest
@@ -13,8 +11,9 @@ from homezoo.run.engine import Engine
 PROMPT = [int(token) for token in np.random.default_rng(1).integers(0, 100, 150)]
 
 
-def engine_of(context: int = 256, **options: object) -> Engine:
-    return Engine(load_model(random_model()), context, backend="reference", **options)  # type: ignore[arg-type]
+def engine_of(context: int = 256, parallel: int = 1) -> Engine:
+    model = load_model(random_model())
+    return Engine(model, context, backend="reference", parallel=parallel)
 
 
 def last_logits(engine: Engine, tokens: list[int]) -> np.ndarray:

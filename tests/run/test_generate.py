@@ -1,6 +1,4 @@
-"""The loop on the real model: endings, stop texts, streaming, cancelling, log-probabilities,
-constraints.
-"""
+"""The loop on the real model: endings, stop texts, streams, cancelling, constraints."""
 
 import json
 import threading
@@ -10,6 +8,7 @@ import numpy as np
 import pytest
 
 from homezoo.errors import ConstraintError, ContextError, HomezooError, OptionError
+from homezoo.run.backend import BackendName
 from homezoo.run.constrain import Constraint
 from homezoo.run.model import Model
 
@@ -30,8 +29,8 @@ def model(stories_path: Path) -> Model:
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("backend", ["native", "reference", "exact"])
-def test_the_golden_text(stories_path: Path, backend: str, threads: int) -> None:
-    with Model.open(stories_path, backend=backend, threads=threads) as model:  # type: ignore[arg-type]
+def test_the_golden_text(stories_path: Path, backend: BackendName, threads: int) -> None:
+    with Model.open(stories_path, backend=backend, threads=threads) as model:
         answer = model.generate("", temperature=0, max_tokens=200)
     assert answer.text == GOLDEN
     assert answer.stop_reason == "length" and len(answer.tokens) == 200

@@ -1,6 +1,4 @@
-"""Choosing tokens: greedy, penalties, the shape of the distribution, and draws that depend on
-nothing else.
-"""
+"""Choosing tokens: greedy, penalties, the shape of the distribution, and what draws depend on."""
 
 import time
 
@@ -38,12 +36,27 @@ def test_a_draw_depends_on_seed_and_position_alone(seed: int, position: int) -> 
     assert 0.0 <= first < 1.0 and uniform(seed, position) == first
 
 
-def test_draws_are_the_published_philox_stream() -> None:
-    # First output of Philox4x64-10 with key 0 and counter 1: known answers of Random123 are for
-    # whole counters, so NumPy's own stream from counter 0 is held here, as its stability is
-    # promised.
-    expected = np.random.Philox(key=3, counter=9).random_raw() >> np.uint64(11)
-    assert uniform(3, 9) == float(expected) / 2**53
+def philox4x64(counter: int, key: int) -> int:
+    """First word of Philox4x64-10 of Salmon et al. 2011, section 3.3, in plain integers."""
+    mask = (1 << 64) - 1
+    words = [counter >> 64 * i & mask for i in range(4)]
+    keys = [key & mask, key >> 64]
+    for _ in range(10):
+        first, second = 0xD2E7470EE14C6C93 * words[0], 0xCA5A826395121157 * words[2]
+        words = [
+            second >> 64 ^ words[1] ^ keys[0],
+            second & mask,
+            first >> 64 ^ words[3] ^ keys[1],
+            first & mask,
+        ]
+        keys = [keys[0] + 0x9E3779B97F4A7C15 & mask, keys[1] + 0xBB67AE8584CAA73B & mask]
+    return words[0]
+
+
+def test_draws_are_the_published_philox_numbers() -> None:
+    for seed, position in ((0, 0), (1, 0), (0, 1), (12345, 678), (2**64 - 1, 2**31)):
+        # NumPy counts up before it draws
+        assert uniform(seed, position) == (philox4x64(position + 1, seed) >> 11) / 2**53
 
 
 def test_draws_are_uniform_over_positions_and_over_seeds() -> None:

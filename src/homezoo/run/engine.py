@@ -68,8 +68,7 @@ class Engine:
             return None
 
     def compute(self, parts: list[tuple[Sequence, list[int]]]) -> np.ndarray:
-        """One pass over new tokens of some sequences: logits of each part's last token, float32 [R,
-        V].
+        """One pass over new tokens of sequences: logits of each part's last one, float32 [R, V].
 
         Whatever goes wrong, Ctrl-C included, the sequences are then as before.
         """

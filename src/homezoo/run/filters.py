@@ -37,9 +37,7 @@ def top_p(ids: np.ndarray, logits: np.ndarray, mass: float) -> tuple[np.ndarray,
 
 
 def min_p(ids: np.ndarray, logits: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Candidates at least `share` times as likely as the likeliest (Nguyen et al. 2024, equation
-    2).
-    """
+    """Candidates at least `share` times as likely as the best (Nguyen et al. 2024, equation 2)."""
     chosen = np.flatnonzero(logits >= logits.max() + np.float32(np.log(share)))
     return ids[chosen], logits[chosen]
 

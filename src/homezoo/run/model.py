@@ -1,5 +1,6 @@
 """The public Model: a GGUF file and what runs it."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -71,8 +72,15 @@ class Model:
                     "get the model in another quantisation, such as Q4_0 or Q4_K_M"
                 )
             loaded = load_model(gguf)
+            trained = loaded.config.context_length
             if context is None:
-                context = min(loaded.config.context_length, DEFAULT_CONTEXT)
+                context = min(trained, DEFAULT_CONTEXT)
+            elif context > trained:
+                warnings.warn(
+                    f"{path}: a context of {context}, but the model was trained on {trained}; "
+                    "answers beyond that are likely to be worse",
+                    stacklevel=2,
+                )
             engine = Engine(loaded, context, cache, backend, threads, parallel)
         except BaseException:
             gguf.close()

@@ -1,6 +1,4 @@
-"""From logits to the next token: the same for the same seed and place, whatever else is computed
-beside.
-"""
+"""From logits to the next token: the same for the same seed and place, whatever is beside it."""
 
 import secrets
 
@@ -16,9 +14,7 @@ class Sampler:
     """Chooses the tokens of one sequence. Holds no state that a choice changes."""
 
     def __init__(self, options: GenerationOptions, vocab_size: int) -> None:
-        """Draws a seed when the options have none; `seed` says which. OptionError for a bias
-        outside.
-        """
+        """Draws a seed when the options have none. OptionError for a bias outside."""
         self.options = options
         self.seed = secrets.randbelow(SEED_END) if options.seed is None else options.seed
         self._penalties = Penalties(options, vocab_size)
@@ -82,8 +78,7 @@ class Sampler:
 
 
 def uniform(seed: int, position: int) -> float:
-    """The random number in [0, 1) of a position of a sequence: Philox keyed by the seed, counting
-    positions.
+    """A position's random number in [0, 1): Philox keyed by the seed, counting positions.
 
     Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3". Depends on nothing else, so a
     token is the same alone or in a batch, with a fresh or a reused prefix.
