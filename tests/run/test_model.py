@@ -107,7 +107,7 @@ def test_a_format_that_cannot_run_is_an_error_that_names_it(
     stories_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = GGUFFile.open(stories_path)
-    monkeypatch.setattr(file, "unsupported", {"blk.0.attn_q.weight": "IQ2_XXS"})
+    monkeypatch.setattr(file, "_unsupported", {"blk.0.attn_q.weight": "IQ2_XXS"})
     monkeypatch.setattr(GGUFFile, "open", lambda path: file)
     with pytest.raises(UnsupportedError, match=r"'blk.0.attn_q.weight' is in format IQ2_XXS"):
         Model.open(stories_path)
@@ -125,12 +125,15 @@ def test_constraints_work_with_real_vocabularies(shared_data: Path, name: str) -
     compiler = ConstraintCompiler.for_tokenizer(tokenizer)
     matcher = compiler.start(Constraint.json_schema({"type": "object"}))
     rest = '{"name": "Grüße 🙂", "list": [1, 2.5e3, null]}'.encode()
+    ids: dict[bytes, list[int]] = {}
+    for id in range(tokenizer.vocab_size):
+        ids.setdefault(tokenizer.token_bytes(id), []).append(id)
     while rest:  # the longest allowed token that goes on with the text
-        allowed = np.flatnonzero(matcher.allowed()).tolist()
-        assert not set(allowed) & set(tokenizer.end_ids)
-        pieces = {tokenizer.token_bytes(id): id for id in allowed}
-        longest = max((piece for piece in pieces if rest.startswith(piece)), key=len)
-        matcher.accept(pieces[longest])
-        rest = rest[len(longest) :]
+        allowed = matcher.allowed()
+        assert not allowed[list(tokenizer.end_ids)].any()
+        starts = [rest[:length] for length in range(len(rest), 0, -1)]
+        token = next(id for start in starts for id in ids.get(start, []) if allowed[id])
+        matcher.accept(token)
+        rest = rest.removeprefix(tokenizer.token_bytes(token))
     assert matcher.finished
     assert np.flatnonzero(matcher.allowed()).tolist() == sorted(tokenizer.end_ids)
