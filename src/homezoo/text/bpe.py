@@ -1,6 +1,6 @@
 """Byte-level BPE vocabularies, as GPT-2 began them, and BPE on text with SentencePiece's spaces."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from homezoo.errors import TokenizerError
 from homezoo.text.pretokenizers import PreTokenizer
@@ -50,7 +50,7 @@ def build_bpe(vocabulary: Vocabulary, rule: PreTokenizer) -> "Tokenizer":
     except Exception as error:  # the library raises bare Exception
         raise TokenizerError(f"the vocabulary cannot be built: {error}") from None
     tokenizer = Tokenizer(model)
-    steps = [Split(Regex(pattern), "isolated") for pattern in rule.patterns]
+    steps: list[Any] = [Split(Regex(pattern), "isolated") for pattern in rule.patterns]
     if rule.byte_level:
         steps.append(ByteLevel(add_prefix_space=False, use_regex=False))
     tokenizer.pre_tokenizer = Sequence(steps)

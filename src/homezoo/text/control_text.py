@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from homezoo.text.marked import MarkedText
 from homezoo.text.vocabulary import TokenType, Vocabulary
 
 _KEY_LENGTH = 3  # characters; enough to tell "<un" of <unused7> from "<un>"-less HTML at a glance
@@ -16,16 +17,20 @@ class ControlText:
     def __init__(self, vocabulary: Vocabulary) -> None:
         control = vocabulary.of_type(TokenType.CONTROL, TokenType.UNKNOWN)
         defined = vocabulary.of_type(TokenType.USER_DEFINED)
+        self._defined_ids = frozenset(defined)
         self._defined = _Finder((vocabulary.tokens[id], id) for id in defined)
         self._all = _Finder((vocabulary.tokens[id], id) for id in control + defined)
 
     def split(self, text: str, special: bool) -> list[str | int]:
-        """The text in order: pieces of plain text, none of them empty, and ids of tokens."""
+        """The text in order: pieces of plain text, none of them empty, and ids of tokens.
+
+        Of marked text, only what is the template's own is searched for control tokens.
+        """
         finder = self._all if special else self._defined
         pieces: list[str | int] = [text] if text else []
         for token, id in finder.candidates(text):
-            if any(type(piece) is str and token in piece for piece in pieces):
-                pieces = [part for piece in pieces for part in _cut(piece, token, id)]
+            defined = id in self._defined_ids
+            pieces = [part for piece in pieces for part in _cut(piece, token, id, defined)]
         return pieces
 
 
@@ -49,11 +54,22 @@ class _Finder:
         return sorted(found, key=lambda entry: (-len(entry[0].encode()), entry[1]))
 
 
-def _cut(piece: str | int, token: str, id: int) -> list[str | int]:
-    if type(piece) is not str or token not in piece:
+def _cut(piece: str | int, token: str, id: int, defined: bool) -> list[str | int]:
+    """A piece divided by a token; `defined`: a user-defined one, which anybody may write."""
+    if isinstance(piece, int) or token not in piece:
         return [piece]
-    parts: list[str | int] = []
-    for part in piece.split(token):
-        parts.extend((part, id) if part else (id,))
-    parts.pop()
-    return parts
+    if not isinstance(piece, MarkedText) or defined:
+        parts: list[str | int] = []
+        for part in piece.split(token):
+            parts.extend((part, id) if part else (id,))
+        return parts[:-1]
+    parts = []
+    done = start = 0
+    while (start := piece.find(token, start)) >= 0:
+        end = start + len(token)
+        if any(piece.marks[start:end]):  # at least a part of it was written by somebody else
+            start += 1
+            continue
+        parts.extend((piece[done:start], id) if start > done else (id,))
+        done = start = end
+    return [*parts, piece[done:]] if done < len(piece) else parts

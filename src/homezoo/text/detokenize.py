@@ -10,6 +10,9 @@ from homezoo.text.vocabulary import TokenType, Vocabulary
 SPACE = "▁"  # how SentencePiece's vocabularies spell a space
 
 
+_DIVIDERS = (TokenType.CONTROL, TokenType.UNKNOWN, TokenType.USER_DEFINED)
+
+
 class Spelling(Enum):
     """How a vocabulary writes the text of its normal tokens."""
 
@@ -37,6 +40,7 @@ class Detokenizer:
         self._spelling = spelling
         self.space_prefix = space_prefix
         self._alphabet = byte_alphabet()
+        self._types = vocabulary.types.tobytes()  # a TokenType each; quicker to index than NumPy
 
     def token_bytes(self, id: int) -> bytes:
         """The bytes that a token stands for; a control token's are its name."""
@@ -45,10 +49,10 @@ class Detokenizer:
             raise TokenizerError(
                 f"token {id} is out of range; the vocabulary has {len(vocabulary)}"
             )
-        token, type = vocabulary.tokens[id], vocabulary.types[id]
+        token, type = vocabulary.tokens[id], self._types[id]
         if type == TokenType.BYTE:
             return bytes([byte_value(token)])
-        if type in (TokenType.CONTROL, TokenType.UNKNOWN, TokenType.USER_DEFINED):
+        if type in _DIVIDERS:
             return token.encode()
         if self._spelling is Spelling.SPACE_MARKS:
             return token.replace(SPACE, " ").encode()
@@ -60,11 +64,12 @@ class Detokenizer:
 
     def is_hidden(self, id: int) -> bool:
         """Whether a token is shown only where control tokens are."""
-        return bool(self._vocabulary.types[id] in (TokenType.CONTROL, TokenType.UNKNOWN))
+        control = self._types[id] in (TokenType.CONTROL, TokenType.UNKNOWN)
+        return bool(control and id not in self._vocabulary.shown_ids)
 
     def is_divider(self, id: int) -> bool:
         """Whether a token is matched as a whole text: text behind it gets a prefix of its own."""
-        return self.is_hidden(id) or bool(self._vocabulary.types[id] == TokenType.USER_DEFINED)
+        return bool(self._types[id] in _DIVIDERS)
 
     def decode(self, ids: Iterable[int], special: bool) -> str:
         """The text of tokens; bytes that are no UTF-8 give U+FFFD."""

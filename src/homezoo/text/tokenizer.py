@@ -142,8 +142,9 @@ class Tokenizer:
     def encode(self, text: str, bos: bool = False, special: bool = False) -> list[int]:
         """Token ids of a text, after BOS where asked.
 
-        Names of control tokens are plain text unless `special`. User-defined tokens, which are
-        text like any other, are always taken whole. Raises TokenizerError for text that is not
+        Names of control tokens are plain text unless `special`, and in marked text wherever they
+        come from outside. User-defined tokens, which are text like any other, are always taken
+        whole. Raises TokenizerError for text that is not
         Unicode (lone surrogates), and for what the vocabulary cannot spell.
         """
         ids: list[int] = []

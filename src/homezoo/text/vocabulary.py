@@ -4,7 +4,7 @@ Keys and kinds are those of the GGUF specification (`tokenizer.ggml.*`).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
@@ -56,7 +56,8 @@ class Vocabulary:
     bos_id: int | None
     eos_id: int | None
     unk_id: int | None
-    end_ids: frozenset[int] = field(default_factory=frozenset)
+    end_ids: frozenset[int]
+    shown_ids: frozenset[int]  # control tokens that belong to an answer's text
 
     @classmethod
     def from_metadata(
@@ -84,10 +85,10 @@ class Vocabulary:
             for name in ("bos", "eos", "unknown", "eot", "eom", "fim_pad", "fim_rep", "fim_sep")
         }
         types = _types(metadata, len(tokens))
-        end_ids = _find_ends(ids, types, [special[key] for key in _END_ID_KEYS])
+        end_ids, shown_ids = _find_ends(ids, types, [special[key] for key in _END_ID_KEYS])
         return cls(
             model, tokens, ids, types, metadata,
-            special["bos"], special["eos"], special["unknown"], end_ids,
+            special["bos"], special["eos"], special["unknown"], end_ids, shown_ids,
         )  # fmt: skip
 
     def __len__(self) -> int:
@@ -161,28 +162,28 @@ def _special_id(
     return int(value)
 
 
-def _find_ends(ids: dict[str, int], types: np.ndarray, given: list[int | None]) -> frozenset[int]:
-    """Ids that end an answer. Marks them as control in `types`, uint8 [V].
+def _find_ends(
+    ids: dict[str, int], types: np.ndarray, given: list[int | None]
+) -> tuple[frozenset[int], frozenset[int]]:
+    """Ids that end an answer, and control tokens inside of one. All are control in `types` then.
 
     A file that takes <|im_end|> for a word was converted badly; one that takes </s> for a word,
-    as Qwen's do, means the HTML tag.
+    as Qwen's do, means the HTML tag. `types` is uint8 [V].
     """
     by_text = {
         text: ids[text]
         for text in (*_END_TEXTS, *_FILE_END_TEXTS)
         if text in ids and ("|" in text or types[ids[text]] != TokenType.NORMAL)
     }
-    types[list(by_text.values())] = TokenType.CONTROL
-    for text in _HARMONY_TEXTS:
-        if text in ids:
-            types[ids[text]] = TokenType.USER_DEFINED
     ends = set(by_text.values()) | {id for id in given if id is not None}
+    shown = {ids[text] for text in _HARMONY_TEXTS if text in ids}
     calls = "<|call|>" in by_text and "<|return|>" in by_text
     flushes = "<|calls|>" in by_text and "<|flush|>" in by_text
-    if "<|end|>" in by_text and (calls or flushes):
-        ends.discard(by_text["<|end|>"])  # there it ends a message, and the answer goes on
-        types[by_text["<|end|>"]] = TokenType.USER_DEFINED
-    if "</s>" in by_text and "<|tool_response>" in by_text:
-        ends.discard(by_text["</s>"])  # Gemma 4: the HTML tag for struck-out text
+    if "<|end|>" in by_text and (calls or flushes):  # there it ends a message, and more follow
+        ends.discard(by_text["<|end|>"])
+        shown.add(by_text["<|end|>"])
+    types[[*by_text.values(), *shown]] = TokenType.CONTROL
+    if "</s>" in by_text and "<|tool_response>" in by_text:  # Gemma 4: the HTML tag
+        ends.discard(by_text["</s>"])
         types[by_text["</s>"]] = TokenType.NORMAL
-    return frozenset(ends)
+    return frozenset(ends), frozenset(shown)
