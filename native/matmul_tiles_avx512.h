@@ -2,7 +2,7 @@
 // No include guard: each section includes this file inside its own namespace.
 
 static constexpr int kLanes = 16;
-static constexpr bool kSignedBytes = false;  // vpdpbusd takes all codes as unsigned bytes
+static constexpr int kSignedFrom = 9;  // none: vpdpbusd takes all codes as unsigned bytes
 
 #include "panel.h"
 

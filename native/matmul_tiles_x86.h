@@ -2,7 +2,7 @@
 // No include guard: each section includes this file inside its own namespace.
 
 static constexpr int kLanes = 8;
-static constexpr bool kSignedBytes = true;  // 8-bit codes as signed bytes: vpsignb needs them
+static constexpr int kSignedFrom = 8;  // vpsignb takes 8-bit codes apart, vpmaddubsw wants the others unsigned
 
 #include "panel.h"
 

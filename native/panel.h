@@ -1,12 +1,13 @@
 // Panels: kLanes rows of a weight unpacked once for all tokens, interleaved so that a lane is a row.
 // Dword [k/4][row] holds four neighbouring codes of one row; a broadcast of four activations then meets kLanes rows
 // and nothing is summed across lanes.
-// No include guard: each section includes this file inside its own namespace, with kLanes and kSignedBytes.
+// No include guard: each section includes this file inside its own namespace, with kLanes and kSignedFrom: codes of
+// so many bits or more lie in the panel without their offset, as signed bytes.
 
-// What the integer sums must take away: 0 where 8-bit codes are made signed bytes.
+// What the integer sums must take away.
 template <class F>
 static constexpr int panel_offset() {
-  return kSignedBytes && F::kBits == 8 ? 0 : F::kOffset;
+  return F::kBits >= kSignedFrom ? 0 : F::kOffset;
 }
 
 // Where the parts of one panel (kLanes rows, K columns) lie in a thread's scratch.
@@ -36,25 +37,6 @@ static Panel panel_at(uint8_t* scratch, int width) {
   p.groups = reinterpret_cast<int32_t*>(p.min_scales + blocks * kLanes);
   p.minima = p.groups + k / F::kGroup * kLanes;
   return p;
-}
-
-// Transposes 8 rows of 8 dwords: out[j] holds dword j of every row.
-static inline void transpose8(const __m256i* in, __m256i* out) {
-  __m256i a[8], b[8];
-  for (int i = 0; i < 4; i++) {
-    a[2 * i] = _mm256_unpacklo_epi32(in[2 * i], in[2 * i + 1]);
-    a[2 * i + 1] = _mm256_unpackhi_epi32(in[2 * i], in[2 * i + 1]);
-  }
-  for (int i = 0; i < 2; i++) {
-    b[4 * i] = _mm256_unpacklo_epi64(a[4 * i], a[4 * i + 2]);
-    b[4 * i + 1] = _mm256_unpackhi_epi64(a[4 * i], a[4 * i + 2]);
-    b[4 * i + 2] = _mm256_unpacklo_epi64(a[4 * i + 1], a[4 * i + 3]);
-    b[4 * i + 3] = _mm256_unpackhi_epi64(a[4 * i + 1], a[4 * i + 3]);
-  }
-  for (int i = 0; i < 4; i++) {
-    out[i] = _mm256_permute2x128_si256(b[i], b[i + 4], 0x20);
-    out[i + 4] = _mm256_permute2x128_si256(b[i], b[i + 4], 0x31);
-  }
 }
 
 // Scales and minima of block b of row r.
@@ -87,12 +69,11 @@ static void fill_panel(const Panel& p, const uint8_t* rows, size_t pitch, int co
   for (int b = 0; b < blocks; b++)
     for (int c = 0; c < F::kBlock / 32; c++, out += 32 * kLanes)
       for (int half = 0; half < kLanes; half += 8) {
-        __m256i chunk[8], turned[8];
-        for (int r = 0; r < 8; r++) chunk[r] = F::codes(row(half + r) + size_t(b) * F::kBytes, c);
-        transpose8(chunk, turned);
-        for (int j = 0; j < 8; j++) {
-          if (kSignedBytes && F::kBits == 8) turned[j] = flip_sign(turned[j]);
-          store32(out + size_t(j * kLanes + half) * 4, turned[j]);
+        Bytes32 chunk[8];
+        for (int r = 0; r < 8; r++) {
+          chunk[r] = F::codes(row(half + r) + size_t(b) * F::kBytes, c);
+          if constexpr (F::kBits >= kSignedFrom && F::kOffset) chunk[r] = minus_offset<F::kOffset>(chunk[r]);
         }
+        store_turned8(out + half * 4, kLanes * 4, chunk);
       }
 }

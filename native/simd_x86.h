@@ -20,6 +20,10 @@ static inline __m256i shift_left(__m256i a) {
 }
 static inline __m256i merge(__m256i a, __m256i b) { return _mm256_or_si256(a, b); }
 static inline __m256i flip_sign(__m256i a) { return _mm256_xor_si256(a, _mm256_set1_epi8(-128)); }
+template <int offset>
+static inline __m256i minus_offset(__m256i a) {
+  return _mm256_sub_epi8(a, _mm256_set1_epi8(int8_t(offset)));
+}
 static inline __m256i spread_bits(const uint8_t* p) {
   int u;
   std::memcpy(&u, p, 4);
@@ -96,3 +100,22 @@ static inline float fma1(float a, float b, float c) {
   return _mm_cvtss_f32(_mm_fmadd_ss(_mm_set_ss(a), _mm_set_ss(b), _mm_set_ss(c)));
 }
 static inline float sqrt1(float a) { return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(a))); }
+
+// Transposes 8 rows of 8 dwords: dword j of every row goes to out + j * pitch.
+static inline void store_turned8(uint8_t* out, size_t pitch, const __m256i* in) {
+  __m256i a[8], b[8];
+  for (int i = 0; i < 4; i++) {
+    a[2 * i] = _mm256_unpacklo_epi32(in[2 * i], in[2 * i + 1]);
+    a[2 * i + 1] = _mm256_unpackhi_epi32(in[2 * i], in[2 * i + 1]);
+  }
+  for (int i = 0; i < 2; i++) {
+    b[4 * i] = _mm256_unpacklo_epi64(a[4 * i], a[4 * i + 2]);
+    b[4 * i + 1] = _mm256_unpackhi_epi64(a[4 * i], a[4 * i + 2]);
+    b[4 * i + 2] = _mm256_unpacklo_epi64(a[4 * i + 1], a[4 * i + 3]);
+    b[4 * i + 3] = _mm256_unpackhi_epi64(a[4 * i + 1], a[4 * i + 3]);
+  }
+  for (int i = 0; i < 4; i++) {
+    store32(out + size_t(i) * pitch, _mm256_permute2x128_si256(b[i], b[i + 4], 0x20));
+    store32(out + size_t(i + 4) * pitch, _mm256_permute2x128_si256(b[i], b[i + 4], 0x31));
+  }
+}
