@@ -4,8 +4,9 @@ import difflib
 from pathlib import Path
 
 from homezoo.errors import HomezooError
+from homezoo.run.bundled import STORIES
 
-BUNDLED = {"stories": "stories260K-f32.gguf"}
+BUNDLED = {"stories": STORIES}
 NAMES_SHOWN = 5  # of the files offered in an error, which is one line
 
 
@@ -18,7 +19,7 @@ def find_model(name: str) -> Path:
     if path.is_file():
         return path
     if name in BUNDLED:
-        return Path(__file__).resolve().parent.parent / "bundled" / BUNDLED[name]
+        return BUNDLED[name]
     if path.is_dir():
         found = _gguf_files(path)
         offered = f"it holds {_list(found)}" if found else "there is no .gguf file in it"

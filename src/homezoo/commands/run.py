@@ -176,9 +176,9 @@ def speed_line(answer: Answer, load_seconds: float | None = None) -> str:
     timings = answer.timings
     parts = [] if load_seconds is None else [f"opened in {load_seconds:.2f} s"]
     if timings.prefill_tokens:
-        parts.append(
-            f"prompt {timings.prefill_tokens} tokens at {timings.prefill_tokens_per_second:.1f}/s"
-        )
+        cached = f" ({answer.cached_tokens} of them known)" if answer.cached_tokens else ""
+        speed = timings.prefill_tokens_per_second
+        parts.append(f"prompt {answer.prompt_tokens} tokens{cached} at {speed:.1f}/s")
     if timings.decode_tokens:
         parts.append(
             f"answer {len(answer.tokens)} tokens at {timings.decode_tokens_per_second:.1f}/s"
