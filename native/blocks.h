@@ -20,6 +20,7 @@ static inline uint32_t read32(const uint8_t* p) {
 
 struct Block32 {
   static constexpr int kBlock = 32, kGroup = 32;
+  static constexpr bool kHalfScale = true;  // the block begins with its scale, a half
   static float min_scale(const uint8_t*) { return 0; }
 };
 struct Block256 {
@@ -30,7 +31,9 @@ struct Q4_0 : Block32 {
   static constexpr int kBytes = 18, kBits = 4, kOffset = 8;
   static constexpr bool kMins = false;
   static float scale(const uint8_t* b) { return half_to_float(read16(b)); }
-  static Bytes32 codes(const uint8_t* b, int) { return nibbles(b + 2); }
+  static constexpr int kNibbles = 2;  // where the 16 bytes of nibbles begin
+  static Bytes32 from_nibbles(Bytes32 n) { return n; }
+  static Bytes32 codes(const uint8_t* b, int) { return from_nibbles(nibbles(b + kNibbles)); }
 };
 
 struct Q4_1 : Block32 {
@@ -38,7 +41,9 @@ struct Q4_1 : Block32 {
   static constexpr bool kMins = true;
   static float scale(const uint8_t* b) { return half_to_float(read16(b)); }
   static float min_scale(const uint8_t* b) { return -half_to_float(read16(b + 2)); }
-  static Bytes32 codes(const uint8_t* b, int) { return nibbles(b + 4); }
+  static constexpr int kNibbles = 4;  // where the 16 bytes of nibbles begin
+  static Bytes32 from_nibbles(Bytes32 n) { return n; }
+  static Bytes32 codes(const uint8_t* b, int) { return from_nibbles(nibbles(b + kNibbles)); }
 };
 
 struct Q5_0 : Block32 {
@@ -74,21 +79,25 @@ struct IQ4_NL : Block32 {
   static constexpr int kBytes = 18, kBits = 8, kOffset = 128;
   static constexpr bool kMins = false;
   static float scale(const uint8_t* b) { return half_to_float(read16(b)); }
-  static Bytes32 codes(const uint8_t* b, int) { return lookup(kIQ4, nibbles(b + 2)); }
+  static constexpr int kNibbles = 2;  // where the 16 bytes of nibbles begin
+  static Bytes32 from_nibbles(Bytes32 n) { return lookup(kIQ4, n); }
+  static Bytes32 codes(const uint8_t* b, int) { return from_nibbles(nibbles(b + kNibbles)); }
 };
 
 // Twice the FP4 (E2M1) values, plus 12; the scale 2^(e-127) is halved in return.
 alignas(16) static const uint8_t kFP4[16] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
 struct MXFP4 : Block32 {
   static constexpr int kBytes = 17, kBits = 5, kOffset = 12;
-  static constexpr bool kMins = false;
+  static constexpr bool kMins = false, kHalfScale = false;
   static float scale(const uint8_t* b) {  // 2^(e-128); the two lowest are subnormal floats
     const uint32_t u = *b < 2 ? 0x00200000u << *b : uint32_t(*b - 1) << 23;
     float f;
     std::memcpy(&f, &u, 4);
     return f;
   }
-  static Bytes32 codes(const uint8_t* b, int) { return lookup(kFP4, nibbles(b + 1)); }
+  static constexpr int kNibbles = 1;  // where the 16 bytes of nibbles begin
+  static Bytes32 from_nibbles(Bytes32 n) { return lookup(kFP4, n); }
+  static Bytes32 codes(const uint8_t* b, int) { return from_nibbles(nibbles(b + kNibbles)); }
 };
 
 struct Q2_K : Block256 {
@@ -151,6 +160,7 @@ static inline void groups_of_12_bytes(const uint8_t* s, int16_t* scale, int16_t*
 
 struct Q4_K : Block256 {
   static constexpr int kBytes = 144, kBits = 4, kOffset = 0, kGroup = 32;
+  static constexpr int kPacked12 = 4;  // where the 12 bytes of scales and minima begin
   static constexpr bool kMins = true;
   static float scale(const uint8_t* b) { return half_to_float(read16(b)); }
   static float min_scale(const uint8_t* b) { return half_to_float(read16(b + 2)); }
@@ -163,6 +173,7 @@ struct Q4_K : Block256 {
 
 struct Q5_K : Block256 {
   static constexpr int kBytes = 176, kBits = 5, kOffset = 0, kGroup = 32;
+  static constexpr int kPacked12 = 4;  // where the 12 bytes of scales and minima begin
   static constexpr bool kMins = true;
   static float scale(const uint8_t* b) { return half_to_float(read16(b)); }
   static float min_scale(const uint8_t* b) { return half_to_float(read16(b + 2)); }
