@@ -51,6 +51,10 @@ class Guards:
         allowed = operations.is_allowed_attribute(obj, attr)
         return allowed and super().is_safe_attribute(obj, attr, value)  # type: ignore[misc]
 
+    def wrap_str_format(self, value: Any) -> Any:
+        wrapped = super().wrap_str_format(value)  # type: ignore[misc]
+        return wrapped if getattr(value, "__name__", "") == "format" else None
+
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         return operations.operate(self.budget, operator, self.binop_table[operator], left, right)
 
@@ -71,6 +75,10 @@ class Guards:
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> "nodes.Template":
         return _instrument(super()._parse(source, name, filename))  # type: ignore[misc]
+
+    def _compile(self, source: str, filename: str) -> Any:
+        self.budget.step()  # Python's compiler takes about half of the time
+        return super()._compile(source, filename)  # type: ignore[misc]
 
 
 def make_environment() -> Any:

@@ -13,8 +13,8 @@ from typing import Any
 from homezoo.errors import TemplateError
 from homezoo.text.marked import CONTAINERS, contents
 
-# A conversation of 32,000 tokens renders in some milliseconds; hostile files end in half a second.
-_SECONDS = 0.4  # of this thread's processor time, so that a busy machine cuts nobody off
+# Reading a template and rendering a long conversation take some milliseconds; each has this limit.
+_SECONDS = 0.3  # of this thread's processor time, so that a busy machine cuts nobody off
 _SECONDS_PER_CHARACTER = 2e-6  # of the conversation
 _TEXT = 16_000_000  # characters made in all; bounds the memory to 64 MB
 _TEXT_PER_CHARACTER = 64  # of the conversation: templates copy it, some of them often
