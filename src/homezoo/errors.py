@@ -1,4 +1,4 @@
-"""Every error a user may see. Each message is one line: what is wrong, the value found, what to do."""
+"""Every error a user may see: one line with what is wrong, the value found, what to do."""
 
 
 class HomezooError(Exception):

@@ -126,7 +126,9 @@ class Talk:
                 write("\n")
         except KeyboardInterrupt:
             note("")
-        note(speed_line(stream.close()))  # closed: Ctrl-C may have come while text was shown
+        note(
+            speed_line(stream.close(), self._chat.options)
+        )  # closed: Ctrl-C may have come while text was shown
 
     def _help(self, _: str) -> None:
         for word, (_action, text) in self._words.items():

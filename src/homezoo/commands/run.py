@@ -77,7 +77,7 @@ def command(
         else:
             _show(stream)
         if not quiet and not as_json:
-            note(speed_line(stream.answer, loaded))
+            note(speed_line(stream.answer, options, loaded))
 
 
 def _check(
@@ -171,8 +171,10 @@ def as_object(answer: Answer, load_seconds: float) -> dict[str, Any]:
     return shown
 
 
-def speed_line(answer: Answer, load_seconds: float | None = None) -> str:
-    """One line: tokens and tokens per second of prompt and answer, and why it ended."""
+def speed_line(
+    answer: Answer, options: GenerationOptions, load_seconds: float | None = None
+) -> str:
+    """One line: tokens and tokens per second, why it ended, and the seed where one mattered."""
     timings = answer.timings
     parts = [] if load_seconds is None else [f"opened in {load_seconds:.2f} s"]
     if timings.prefill_tokens:
@@ -184,7 +186,8 @@ def speed_line(answer: Answer, load_seconds: float | None = None) -> str:
             f"answer {len(answer.tokens)} tokens at {timings.decode_tokens_per_second:.1f}/s"
         )
     parts.append(f"ended by {_ENDINGS[answer.stop_reason]}")
-    parts.append(f"seed {answer.seed}")
+    if options.temperature > 0:
+        parts.append(f"seed {answer.seed}")
     return f"[{'; '.join(parts)}]"
 
 

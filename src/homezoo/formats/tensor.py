@@ -1,4 +1,4 @@
-"""A named array of quantised blocks, as it lies in a file: the one currency between files and arithmetic."""
+"""A named array of blocks, as it lies in a file: the one currency of files and arithmetic."""
 
 from dataclasses import dataclass
 
