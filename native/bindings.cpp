@@ -27,6 +27,9 @@ using Table = nb::ndarray<const int32_t, nb::ndim<2>, nb::c_contig, nb::device::
 using Pages = nb::ndarray<uint8_t, nb::ndim<4>, nb::c_contig, nb::device::cpu>;  // [blocks, G, 64, row bytes]
 using NewMatrix = nb::ndarray<nb::numpy, float, nb::ndim<2>>;
 
+// An argument that must be of the type already: programs keep pointers, and a converted copy would not outlive the call.
+auto array(const char* name) { return nb::arg(name).noconvert(); }
+
 Weight weight_of(const Rows& rows, int type, int width) {
   if (type < 0 || type >= kTypes || !block_size_of(type))
     throw std::invalid_argument("no kernel for tensor type " + std::to_string(type));
@@ -48,6 +51,7 @@ NewMatrix new_matrix(size_t rows, size_t width) {
 }
 
 CacheView cache_of(const Pages& keys, const Pages& values, int width, bool q8) {
+  if (width < 1 || keys.shape(1) < 1) throw std::invalid_argument("cache without key-value heads, or of width 0");
   for (int i = 0; i < 4; i++)
     if (keys.shape(i) != values.shape(i)) throw std::invalid_argument("keys and values differ in shape");
   const size_t row = q8 ? size_t(width) / 32 * 34 : size_t(width) * 2;
@@ -98,39 +102,39 @@ void bind_program(nb::module_& m) {
       }, "threads"_a)
       .def("embed", [](Program& p, const Rows& table, int type, int width) {
         return p.embed(type, weight_of(table, type, width), int(table.shape(0)));
-      }, "table"_a, "type"_a, "width"_a, nb::keep_alive<1, 2>())
+      }, array("table"), "type"_a, "width"_a, nb::keep_alive<1, 2>())
       .def("matmul", [](Program& p, int x, const Rows& weight, int type, int width) {
         return p.matmul(x, type, weight_of(weight, type, width), int(weight.shape(0)));
-      }, "x"_a, "weight"_a, "type"_a, "width"_a, nb::keep_alive<1, 3>())
+      }, "x"_a, array("weight"), "type"_a, "width"_a, nb::keep_alive<1, 3>())
       .def("matmul_float", [](Program& p, int x, const Matrix& weight) {
         const Weight w{reinterpret_cast<const uint8_t*>(weight.data()), weight.shape(1) * 4, int(weight.shape(1))};
         return p.matmul(x, kF32, w, int(weight.shape(0)));
-      }, "x"_a, "weight"_a, nb::keep_alive<1, 3>())
+      }, "x"_a, array("weight"), nb::keep_alive<1, 3>())
       .def("rms_norm", [](Program& p, int x, const Floats& weight, float eps) {
         return p.rms_norm(x, copy_of(weight), eps, int(weight.shape(0)));
-      }, "x"_a, "weight"_a, "eps"_a)
+      }, "x"_a, array("weight"), "eps"_a)
       .def("layer_norm", [](Program& p, int x, const Floats& weight, const Floats& bias, float eps) {
         return p.layer_norm(x, copy_of(weight), copy_of(bias), eps);
-      }, "x"_a, "weight"_a, "bias"_a, "eps"_a)
+      }, "x"_a, array("weight"), array("bias"), "eps"_a)
       .def("add", &Program::add, "x"_a, "y"_a, "scale"_a = 1.0f)
       .def("add_bias", [](Program& p, int x, const Floats& bias) { return p.add_bias(x, copy_of(bias)); }, "x"_a,
-           "bias"_a)
+           array("bias"))
       .def("silu_mul", &Program::silu_mul, "gate"_a, "up"_a)
       .def("gelu", &Program::gelu, "x"_a)
       .def("rope", [](Program& p, int x, const Doubles& frequencies, int head_width, bool halves, float magnitude) {
         const double* f = frequencies.data();
         return p.rope(x, {{f, f + frequencies.shape(0)}, magnitude}, head_width, halves);
-      }, "x"_a, "frequencies"_a, "head_width"_a, "halves"_a, "magnitude"_a)
+      }, "x"_a, array("frequencies"), "head_width"_a, "halves"_a, "magnitude"_a)
       .def("attention", [](Program& p, int q, int k, int v, const Pages& keys, const Pages& values, int width, bool q8,
                            float scale, int window) {
         return p.attention(q, k, v, cache_of(keys, values, width, q8), scale, window);
-      }, "q"_a, "k"_a, "v"_a, "keys"_a, "values"_a, "head_width"_a, "q8"_a, "scale"_a, "window"_a,
+      }, "q"_a, "k"_a, "v"_a, array("keys"), array("values"), "head_width"_a, "q8"_a, "scale"_a, "window"_a,
            nb::keep_alive<1, 5>(), nb::keep_alive<1, 6>())
       .def("select", &Program::select, "x"_a)
       .def("finish", &Program::finish, "output"_a)
       .def("width", &Program::width, "value"_a)
       .def_prop_ro("memory_bytes", &Program::memory_bytes)
-      .def("run", &run, "tokens"_a, "positions"_a, "sequences"_a, "blocks"_a, "rows"_a,
+      .def("run", &run, array("tokens"), array("positions"), array("sequences"), array("blocks"), array("rows"),
            "The output for a batch: float32 [rows or tokens, width].");
 }
 
@@ -139,7 +143,8 @@ void bind_program(nb::module_& m) {
 NB_MODULE(_native, m) {
   m.doc() = "homezoo's kernels. ops/native.py is their only user.";
   bind_program(m);
-  m.def("dequantize", &dequantize, "rows"_a, "type"_a, "width"_a, "Rows of blocks [N, row bytes] as floats [N, width].");
+  m.def("dequantize", &dequantize, array("rows"), "type"_a, "width"_a,
+        "Rows of blocks [N, row bytes] as floats [N, width].");
   m.def("section", [] { return std::string(active_section().name); }, "The kernels in use on this CPU.");
   m.def("sections", &section_names, "All kernels that this CPU can execute, plain first.");
   m.def("use_section", [](const std::string& name) { use_section(name.c_str()); }, "name"_a,

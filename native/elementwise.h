@@ -87,9 +87,13 @@ static void gelu(const float* x, size_t n, float* y) {
 
 // One block of `n` values (32 or 256) to int8: codes = round(x * 127 / max|x|), returns the scale max|x| / 127.
 static inline float round_block(const float* x, int n, int8_t* codes) {
-  Floats8 highest = zero8();
-  for (int i = 0; i < n; i += 8) highest = max8(highest, abs8(load8(x + i)));
-  const float peak = highest8(highest);
+  Floats8 highest = zero8(), invalid = zero8();
+  for (int i = 0; i < n; i += 8) {
+    const Floats8 a = load8(x + i);
+    highest = max8(highest, abs8(a));
+    invalid = fma8(a, zero8(), invalid);  // a maximum drops NaN; this sum is NaN after one, and 0 otherwise
+  }
+  const float peak = highest8(highest) + sum8(invalid);
   // Below 127 / FLT_MAX the inverse would be infinite: such a block is 0, as in ops/reference.
   const Floats8 inverse = set8(peak > 3.7323e-37f ? 127.0f / peak : 0.0f);
   for (int i = 0; i < n; i += 8) store_codes8(codes + i, round8(mul8(load8(x + i), inverse)));

@@ -5,6 +5,9 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <stdexcept>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "section.h"
@@ -39,6 +42,9 @@ struct Value {
   size_t bytes;
   int slot = -1, last_stage = -1;
 };
+
+// Throws std::invalid_argument, which Python sees as ValueError.
+[[noreturn]] inline void refuse(const std::string& what) { throw std::invalid_argument(what); }
 
 struct Step;  // one replay: batch, memory and counters
 
@@ -84,6 +90,7 @@ class Program {
     Domain domain;
   };
   int new_value(int width, Domain domain, size_t bytes);
+  void of_tokens(int value, const char* operation) const;
   int append(std::unique_ptr<Operation> op);
   void add_to_stage(int op);
   bool depends(const Stage& stage, const Operation& op) const;
@@ -99,7 +106,7 @@ class Program {
   std::vector<Stage> stages_;
   std::vector<std::pair<std::pair<int, Rounding>, int>> roundings_;
   std::vector<std::pair<RopeTable, int>> rope_tables_;
-  int output_ = -1, slots_ = 0, vocabulary_ = 0, cache_blocks_ = 1 << 30;
+  int output_ = -1, slots_ = 0, vocabulary_ = 1 << 30, cache_blocks_ = 1 << 30;
   std::vector<uint8_t> arena_, scratch_;
   std::unique_ptr<std::atomic<int>[]> counters_;
 };
