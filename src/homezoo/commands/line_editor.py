@@ -60,7 +60,13 @@ class LineEditor:
                 note(f"the history was not read: {error}")
 
     def _line(self, prompt: str) -> str:
-        return input(prompt if self._interactive else "")
+        if not self._interactive:
+            return input()
+        try:
+            return input(prompt)
+        except EOFError:
+            note("")  # ends the line of the prompt
+            raise
 
 
 def state_folder() -> Path:

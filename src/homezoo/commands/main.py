@@ -4,6 +4,7 @@ import importlib
 import io
 import os
 import sys
+import warnings
 from typing import Any
 
 # Every word and what it does; its module, of the same name, is imported only when it is called.
@@ -47,7 +48,11 @@ def _run_word(word: str, arguments: list[str], debug: bool) -> int:
 
     try:
         command = make_command(word)
-        with command.make_context(f"homezoo {word}", arguments) as context:
+        with (
+            warnings.catch_warnings(),
+            command.make_context(f"homezoo {word}", arguments) as context,
+        ):
+            warnings.showwarning = _show_warning
             return int(command.invoke(context) or 0)
     except KeyboardInterrupt:
         return INTERRUPT_STATUS
@@ -98,6 +103,10 @@ def _is_usage_error(error: Exception) -> bool:
     import typer
 
     return isinstance(error, typer.BadParameter.__base__ or typer.BadParameter)
+
+
+def _show_warning(message: Warning | str, *_: Any) -> None:
+    print(f"warning: {message}", file=sys.stderr)
 
 
 def _complain(word: str, message: str) -> None:
