@@ -77,7 +77,7 @@ class Model:
                 context = min(trained, DEFAULT_CONTEXT)
             elif context > trained:
                 warnings.warn(
-                    f"{path}: a context of {context}, but the model was trained on {trained}; "
+                    f"a context of {context}, but the model was trained on {trained}; "
                     "answers beyond that are likely to be worse",
                     stacklevel=2,
                 )
