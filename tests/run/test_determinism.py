@@ -1,5 +1,6 @@
 """The same seed gives the same tokens: alone, in company, reused, in pieces, on any threads."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,15 @@ def test_the_same_in_any_company_in_any_chunks(
     with Model.open(stories_path, context=data.draw(st.integers(64, 300))) as model:
         model.engine.chunk = data.draw(st.integers(1, 40))
         assert tokens_of(model, [PROMPTS[i] for i in order]) == [alone[i] for i in order]
+
+
+def test_the_same_when_several_threads_ask_at_once(
+    stories_path: Path, alone: list[tuple[int, ...]]
+) -> None:
+    with Model.open(stories_path, parallel=4) as model, ThreadPoolExecutor(4) as pool:
+        for _ in range(3):
+            answers = pool.map(lambda prompt: model.generate(prompt, OPTIONS).tokens, PROMPTS)
+            assert list(answers) == alone
 
 
 def test_another_seed_gives_other_tokens(stories_path: Path, alone: list[tuple[int, ...]]) -> None:

@@ -105,7 +105,7 @@ def _is_usage_error(error: Exception) -> bool:
     return isinstance(error, typer.BadParameter.__base__ or typer.BadParameter)
 
 
-def _show_warning(message: Warning | str, *_: Any) -> None:
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     print(f"warning: {message}", file=sys.stderr)
 
 
