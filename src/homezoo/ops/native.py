@@ -1,4 +1,4 @@
-"""The native backend: records a model's forward pass once as a program of C++ kernels and replays it.
+"""The native backend: records a forward pass once as a program of C++ kernels and replays it.
 
 The arrays that models pass around are numbers of values in that program. See native/program.h.
 """
@@ -78,8 +78,8 @@ def compile_native(
 ) -> Callable[[BatchArrays], np.ndarray]:
     """A callable from a batch to logits, float32 [R, V], of the rows that the batch asks for.
 
-    Deltas attached later are not seen: compile anew. Raises ValueError for a batch that points outside the
-    vocabulary, the page table or the cache.
+    Deltas attached later are not seen: compile anew. Raises ValueError for a batch that points
+    outside the vocabulary, the page table or the cache.
     """
     program = _native.Program(threads)
     program.finish(model.forward(NativeOps(program, cache)))
