@@ -14,6 +14,7 @@ PACKAGE = ROOT / "src" / "homezoo"
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 60
 MAX_COLUMNS = 100
+PRAGMA = re.compile(r"  # (type: ignore|noqa).*")  # for tools, not for readers; as ruff counts
 FORBIDDEN_NAMES = {"utils", "util", "common", "helpers", "helper", "misc"}
 
 # What each folder or module of the package may import from the package, beside itself.
@@ -100,7 +101,7 @@ def test_python_lines_fit_100_columns() -> None:
         f"{short(path)}:{number} has {len(line)}"
         for path in project_files(".py", ".pyi")
         for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
-        if len(line) > MAX_COLUMNS
+        if len(PRAGMA.sub("", line)) > MAX_COLUMNS
     ]
     assert not long, "\n".join(long)
 
