@@ -1,0 +1,150 @@
+"""homezoo's kernels. ops/native.py is their only user."""
+
+from typing import Annotated
+
+import numpy
+from numpy.typing import NDArray
+
+class Threads:
+    """A pool of threads that programs share; one program runs at a time."""
+
+    def __init__(self, count: int) -> None: ...
+    @property
+    def count(self) -> int: ...
+
+class Program:
+    """
+    A recorded forward pass; values are numbered in the order they are made.
+    """
+
+    def __init__(self, threads: Threads) -> None: ...
+    def embed(
+        self,
+        table: Annotated[
+            NDArray[numpy.uint8], dict(shape=(None, None), order="C", device="cpu", writable=False)
+        ],
+        type: int,
+        width: int,
+    ) -> int: ...
+    def matmul(
+        self,
+        x: int,
+        weight: Annotated[
+            NDArray[numpy.uint8], dict(shape=(None, None), order="C", device="cpu", writable=False)
+        ],
+        type: int,
+        width: int,
+    ) -> int: ...
+    def matmul_float(
+        self,
+        x: int,
+        weight: Annotated[
+            NDArray[numpy.float32],
+            dict(shape=(None, None), order="C", device="cpu", writable=False),
+        ],
+    ) -> int: ...
+    def rms_norm(
+        self,
+        x: int,
+        weight: Annotated[
+            NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)
+        ],
+        eps: float,
+    ) -> int: ...
+    def layer_norm(
+        self,
+        x: int,
+        weight: Annotated[
+            NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)
+        ],
+        bias: Annotated[
+            NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)
+        ],
+        eps: float,
+    ) -> int: ...
+    def add(self, x: int, y: int, scale: float = 1.0) -> int: ...
+    def add_bias(
+        self,
+        x: int,
+        bias: Annotated[
+            NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)
+        ],
+    ) -> int: ...
+    def silu_mul(self, gate: int, up: int) -> int: ...
+    def gelu(self, x: int) -> int: ...
+    def rope(
+        self,
+        x: int,
+        frequencies: Annotated[
+            NDArray[numpy.float64], dict(shape=(None,), order="C", device="cpu", writable=False)
+        ],
+        head_width: int,
+        halves: bool,
+        magnitude: float,
+    ) -> int: ...
+    def attention(
+        self,
+        q: int,
+        k: int,
+        v: int,
+        keys: Annotated[
+            NDArray[numpy.uint8], dict(shape=(None, None, None, None), order="C", device="cpu")
+        ],
+        values: Annotated[
+            NDArray[numpy.uint8], dict(shape=(None, None, None, None), order="C", device="cpu")
+        ],
+        head_width: int,
+        q8: bool,
+        scale: float,
+        window: int,
+    ) -> int: ...
+    def select(self, x: int) -> int: ...
+    def finish(self, output: int) -> None: ...
+    def width(self, value: int) -> int: ...
+    @property
+    def memory_bytes(self) -> int: ...
+    def run(
+        self,
+        tokens: Annotated[
+            NDArray[numpy.int32], dict(shape=(None,), order="C", device="cpu", writable=False)
+        ],
+        positions: Annotated[
+            NDArray[numpy.int32], dict(shape=(None,), order="C", device="cpu", writable=False)
+        ],
+        sequences: Annotated[
+            NDArray[numpy.int32], dict(shape=(None,), order="C", device="cpu", writable=False)
+        ],
+        blocks: Annotated[
+            NDArray[numpy.int32], dict(shape=(None, None), order="C", device="cpu", writable=False)
+        ],
+        rows: Annotated[
+            NDArray[numpy.int32], dict(shape=(None,), order="C", device="cpu", writable=False)
+        ],
+    ) -> Annotated[NDArray[numpy.float32], dict(shape=(None, None))]:
+        """The output for a batch: float32 [rows or tokens, width]."""
+
+def dequantize(
+    rows: Annotated[
+        NDArray[numpy.uint8], dict(shape=(None, None), order="C", device="cpu", writable=False)
+    ],
+    type: int,
+    width: int,
+) -> Annotated[NDArray[numpy.float32], dict(shape=(None, None))]:
+    """Rows of blocks [N, row bytes] as floats [N, width]."""
+
+def section() -> str:
+    """The kernels in use on this CPU."""
+
+def sections() -> list[str]:
+    """All kernels that this CPU can execute, plain first."""
+
+def use_section(name: str) -> None:
+    """Chooses kernels by name for programs made from now on."""
+
+def limits(threads: Threads, seconds: float = 1.0) -> list[float]:
+    """
+    Bytes read, int8 and fp32 multiply-adds per second: the best of several runs.
+    """
+
+def section_notice() -> str:
+    """Why faster kernels stepped aside, or an empty string."""
