@@ -51,22 +51,34 @@ static void score_rows(const float* query, const float* keys, int width, int pit
       const Floats8 q = load8(query + whole, rest);
       for (int j = 0; j < 4; j++) sum[j] = fma8(q, load8(row[j] + whole, rest), sum[j]);
     }
-    for (int j = 0; j < 4 && i + j < n; j++) scores[i + j] = sum8(sum[j]) * scale;
+    float four[4];
+#if defined(HOMEZOO_SUMS4)
+    sums4(sum[0], sum[1], sum[2], sum[3], four);
+#else
+    for (int j = 0; j < 4; j++) four[j] = sum8(sum[j]);
+#endif
+    for (int j = 0; j < 4 && i + j < n; j++) scores[i + j] = four[j] * scale;
   }
+}
+
+// 8 * N values from e on; eight independent chains keep both multiply-add units of a core busy.
+template <int N>
+static void weigh_columns(const float* weights, const float* values, int pitch, int n, float* out) {
+  Floats8 sum[N];
+  for (int j = 0; j < N; j++) sum[j] = zero8();
+  for (int i = 0; i < n; i++) {
+    const Floats8 w = set8(weights[i]);
+    const float* v = values + size_t(i) * size_t(pitch);
+    for (int j = 0; j < N; j++) sum[j] = fma8(w, load8(v + 8 * j), sum[j]);
+  }
+  for (int j = 0; j < N; j++) store8(out + 8 * j, sum[j]);
 }
 
 // out[e] = sum over i of weight[i] * values[i][e], a chain in the order of i.
 static void weigh_rows(const float* weights, const float* values, int width, int pitch, int n, float* out) {
   int e = 0;
-  for (; e + 32 <= width; e += 32) {
-    Floats8 sum[4] = {zero8(), zero8(), zero8(), zero8()};
-    for (int i = 0; i < n; i++) {
-      const Floats8 w = set8(weights[i]);
-      const float* v = values + size_t(i) * size_t(pitch) + e;
-      for (int j = 0; j < 4; j++) sum[j] = fma8(w, load8(v + 8 * j), sum[j]);
-    }
-    for (int j = 0; j < 4; j++) store8(out + e + 8 * j, sum[j]);
-  }
+  for (; e + 64 <= width; e += 64) weigh_columns<8>(weights, values + e, pitch, n, out + e);
+  for (; e + 16 <= width; e += 16) weigh_columns<2>(weights, values + e, pitch, n, out + e);
   for (; e < width; e += 8) {
     const int lanes = width - e < 8 ? width - e : 8;
     Floats8 sum = zero8();

@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "limits.h"
 #include "program.h"
 
 namespace nb = nanobind;
@@ -149,6 +150,12 @@ NB_MODULE(_native, m) {
   m.def("sections", &section_names, "All kernels that this CPU can execute, plain first.");
   m.def("use_section", [](const std::string& name) { use_section(name.c_str()); }, "name"_a,
         "Chooses kernels by name for programs made from now on.");
+  m.def("limits", [](Threads& threads, double seconds) {
+    nb::gil_scoped_release release;
+    const std::lock_guard<std::mutex> alone(threads.in_use());
+    const Limits l = measure_limits(threads, active_section(), seconds);
+    return std::vector<double>{l.read_bytes, l.int8, l.fp32};
+  }, "threads"_a, "seconds"_a = 1.0, "Bytes read, int8 and fp32 multiply-adds per second: the best of several runs.");
   m.def("section_notice", [] { return std::string(section_notice()); },
         "Why faster kernels stepped aside, or an empty string.");
 }

@@ -4,7 +4,10 @@
 #include "elementwise.h"
 #include "attention.h"
 #include "matmul_float.h"
-#if !defined(HOMEZOO_X86_ROWS)
+#if defined(HOMEZOO_NEON_ROWS)
+#include "matmul_rows_neon.h"
+#include "matmul_tiles_neon.h"
+#elif !defined(HOMEZOO_X86_ROWS)
 #include "matmul_plain.h"
 #else
 #include "matmul_rows_x86.h"
@@ -15,9 +18,11 @@
 #endif
 #endif
 
+#include "peaks.h"
+
 template <class F>
 static void offer(Section& s, int type) {
-#if defined(HOMEZOO_X86_ROWS)
+#if defined(HOMEZOO_X86_ROWS) || defined(HOMEZOO_NEON_ROWS)
   s.few[type] = matmul_few<F>;
   s.many[type] = matmul_many<F>;
 #else
@@ -62,5 +67,8 @@ static Section make_section(const char* name, int many_from, int tile_rows) {
   s.layer_norm = layer_norm;
   s.silu_mul = silu_mul;
   s.gelu = gelu;
+  s.read_all = read_all;
+  s.peak_int8 = peak_int8;
+  s.peak_fp32 = peak_fp32;
   return s;
 }

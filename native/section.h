@@ -66,6 +66,9 @@ struct Section {
   void (*layer_norm)(const float* x, const float* weight, const float* bias, float eps, int width, float* y);
   void (*silu_mul)(const float* gate, const float* up, size_t n, float* y);
   void (*gelu)(const float* x, size_t n, float* y);
+  uint64_t (*read_all)(const uint8_t* p, size_t bytes);  // bytes: a multiple of 128
+  double (*peak_int8)(int rounds);  // multiply-adds done, everything in registers
+  double (*peak_fp32)(int rounds);
 };
 
 const Section* section_plain();
@@ -73,6 +76,8 @@ const Section* section_avx2();
 const Section* section_avx512();
 const Section* section_amx();
 const Section* section_neon();
+const Section* section_neon_dotprod();
+const Section* section_neon_i8mm();
 
 Rounding rounding_of(int type);   // how activations must be rounded for weights of this type
 int block_bytes_of(int type);  // 0 for a type without kernels

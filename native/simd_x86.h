@@ -86,6 +86,15 @@ static inline float sum8(__m256 a) {
   const __m128 c = _mm_add_ps(b, _mm_movehl_ps(b, b));
   return _mm_cvtss_f32(_mm_add_ss(c, _mm_movehdup_ps(c)));
 }
+// sum8 of four registers at once, in the same order of additions.
+#define HOMEZOO_SUMS4
+static inline void sums4(__m256 a, __m256 b, __m256 c, __m256 d, float* out) {
+  const auto halves = [](__m256 x) { return _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1)); };
+  const __m128 w = halves(a), x = halves(b), y = halves(c), z = halves(d);
+  const __m128 wx = _mm_add_ps(_mm_unpacklo_ps(w, x), _mm_unpackhi_ps(w, x));  // w0+w2, x0+x2, w1+w3, x1+x3
+  const __m128 yz = _mm_add_ps(_mm_unpacklo_ps(y, z), _mm_unpackhi_ps(y, z));
+  _mm_storeu_ps(out, _mm_add_ps(_mm_movelh_ps(wx, yz), _mm_movehl_ps(yz, wx)));
+}
 static inline float highest8(__m256 a) {
   const __m128 b = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
   const __m128 c = _mm_max_ps(b, _mm_movehl_ps(b, b));
