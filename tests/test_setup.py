@@ -1,6 +1,6 @@
 """The package as it is built: the native module, the bundled model, the entry points."""
 
-import tomllib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,11 @@ import pytest
 
 import homezoo
 from homezoo.commands import main as entry
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, Field, fields
-from enum import StrEnum
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ from homezoo.run.constrain import Constraint
 from homezoo.run.options import GenerationOptions
 
 
-class CacheFormat(StrEnum):
+class CacheFormat(str, Enum):
     """How keys and values are kept."""
 
     F16 = "f16"

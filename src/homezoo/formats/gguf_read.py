@@ -4,7 +4,6 @@ import mmap
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Self
 
 import numpy as np
 
@@ -58,7 +57,7 @@ class GGUFFile:
         return MappingProxyType(self._unsupported)
 
     @classmethod
-    def open(cls, path: str | Path) -> Self:
+    def open(cls, path: str | Path) -> "GGUFFile":
         """Map a file, or all parts of a split one (by the path of any part).
 
         Raises GGUFError, one line, for whatever is wrong with them. Costs no more than about 50 MB
@@ -90,7 +89,7 @@ class GGUFFile:
         if self._closed:
             raise GGUFError(f"{self.path} has been closed; open it again")
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "GGUFFile":
         return self
 
     def __exit__(

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from struct import Struct
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -166,7 +166,7 @@ class GGUFWriter:
             self._file.close()
         self._temporary.unlink(missing_ok=True)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "GGUFWriter":
         return self
 
     def __exit__(

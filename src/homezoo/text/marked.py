@@ -6,7 +6,7 @@ keeps the marks. Where that cannot be done exactly, the whole result counts as f
 """
 
 from collections.abc import Iterable, Iterator, Mapping, MappingView
-from typing import Any, Self, SupportsIndex
+from typing import Any, SupportsIndex
 
 # Everything that a template can put values into.
 CONTAINERS = (list, tuple, set, frozenset, Mapping, MappingView)
@@ -20,7 +20,7 @@ class MarkedText(str):
     __slots__ = ("marks",)
     marks: bytes
 
-    def __new__(cls, text: str, marks: bytes | None = None) -> Self:
+    def __new__(cls, text: str, marks: bytes | None = None) -> "MarkedText":
         """Without `marks` all of it is from outside."""
         self = super().__new__(cls, text)
         self.marks = OUTSIDE * len(self) if marks is None else marks

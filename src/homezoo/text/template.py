@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from threading import Lock
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +44,7 @@ class ChatTemplate:
         self._lock = Lock()
 
     @classmethod
-    def from_metadata(cls, metadata: Mapping[str, Any], name: str | None = None) -> Self:
+    def from_metadata(cls, metadata: Mapping[str, Any], name: str | None = None) -> "ChatTemplate":
         """The template of a GGUF file; `name` asks for one of several, such as tool_use or rag.
 
         Raises TemplateError when the file has no such template.

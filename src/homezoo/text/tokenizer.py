@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from homezoo.errors import TokenizerError, UnsupportedError
 from homezoo.text.bpe import build_bpe
@@ -60,7 +60,7 @@ class Tokenizer:
                 )
 
     @classmethod
-    def from_metadata(cls, metadata: Mapping[str, Any]) -> Self:
+    def from_metadata(cls, metadata: Mapping[str, Any]) -> "Tokenizer":
         """The tokenizer of a GGUF file with this metadata.
 
         Raises TokenizerError for a vocabulary that is incomplete or contradicts itself,
@@ -78,14 +78,14 @@ class Tokenizer:
         raise UnsupportedError(f"tokenizer {model!r} ({PREFIX}model) is unknown; known: {_MODELS}")
 
     @classmethod
-    def _spm(cls, vocabulary: Vocabulary) -> Self:
+    def _spm(cls, vocabulary: Vocabulary) -> "Tokenizer":
         vocabulary.scores()  # checked now; used when the encoder is built
         prefix = vocabulary.flag("add_space_prefix", True)
         detokenizer = Detokenizer(vocabulary, Spelling.SPACE_MARKS, prefix)
         return cls(vocabulary, partial(build_spm, vocabulary), detokenizer, True, True)
 
     @classmethod
-    def _bpe(cls, vocabulary: Vocabulary) -> Self:
+    def _bpe(cls, vocabulary: Vocabulary) -> "Tokenizer":
         warnings = []
         name = vocabulary.metadata.get(PREFIX + "pre")
         if vocabulary.model == "gemma4":
@@ -105,7 +105,7 @@ class Tokenizer:
         return cls(vocabulary, build, detokenizer, rule.adds_bos, marks, warnings)
 
     @classmethod
-    def _bert(cls, vocabulary: Vocabulary) -> Self:
+    def _bert(cls, vocabulary: Vocabulary) -> "Tokenizer":
         detokenizer = Detokenizer(vocabulary, Spelling.SPACE_MARKS, True)
         return cls(vocabulary, partial(build_wordpiece, vocabulary), detokenizer, True)
 
