@@ -12,6 +12,15 @@
 #include <intrin.h>
 #endif
 
+#if defined(HOMEZOO_HAS_NEON) && defined(__linux__)
+#include <sys/auxv.h>
+#elif defined(HOMEZOO_HAS_NEON) && defined(__APPLE__)
+#include <sys/sysctl.h>
+#elif defined(HOMEZOO_HAS_NEON) && defined(_WIN32)
+#define NOMINMAX
+#include <windows.h>
+#endif
+
 #if defined(HOMEZOO_HAS_AMX)
 #include <cpuid.h>
 #include <sys/syscall.h>
@@ -31,6 +40,12 @@ const Section* section_amx() { return nullptr; }
 #endif
 #if !defined(HOMEZOO_HAS_NEON)
 const Section* section_neon() { return nullptr; }
+#endif
+#if !defined(HOMEZOO_HAS_NEON_DOTPROD)
+const Section* section_neon_dotprod() { return nullptr; }
+#endif
+#if !defined(HOMEZOO_HAS_NEON_I8MM)
+const Section* section_neon_i8mm() { return nullptr; }
 #endif
 
 namespace {
@@ -54,7 +69,7 @@ const Layout* layout_of(int type) {
 }
 
 struct Features {
-  bool avx2 = false, avx512 = false, amx = false, neon = false;
+  bool avx2 = false, avx512 = false, amx = false, neon = false, dotprod = false, i8mm = false;
 };
 
 #if defined(_MSC_VER) && defined(_M_X64)
@@ -94,12 +109,33 @@ Features features() {
   f.amx = f.avx512 && tiles_allowed();
   return f;
 }
-#else
+#elif defined(HOMEZOO_HAS_NEON)
+#if defined(__APPLE__)
+bool has(const char* feature) {  // "hw.optional.arm.FEAT_...": 1 where the CPU has it, unknown to older systems
+  int value = 0;
+  size_t size = sizeof value;
+  return sysctlbyname(feature, &value, &size, nullptr, 0) == 0 && value == 1;
+}
+#endif
+
 Features features() {
   Features f;
-  f.neon = true;  // every 64-bit Arm has it; elsewhere the section does not exist
+  f.neon = true;  // every 64-bit Arm has it
+#if defined(__linux__)
+  constexpr unsigned long kDotprod = 1ul << 20, kI8mm = 1ul << 13;  // HWCAP_ASIMDDP, HWCAP2_I8MM of the kernel's ABI
+  f.dotprod = getauxval(AT_HWCAP) & kDotprod;
+  f.i8mm = f.dotprod && (getauxval(AT_HWCAP2) & kI8mm);
+#elif defined(__APPLE__)
+  f.dotprod = has("hw.optional.arm.FEAT_DotProd");
+  f.i8mm = f.dotprod && has("hw.optional.arm.FEAT_I8MM");
+#elif defined(_WIN32)
+  constexpr DWORD kDotprod = 43;  // PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE, unknown to older headers
+  f.dotprod = IsProcessorFeaturePresent(kDotprod);
+#endif
   return f;
 }
+#else
+Features features() { return {}; }
 #endif
 
 // Numbers that look random and are the same everywhere (xorshift).
@@ -197,7 +233,8 @@ int sections_here(const Section** out, int n) {
   const Features f = features();
   const Section* all[] = {section_plain(), f.avx2 ? section_avx2() : nullptr, f.avx512 ? section_avx512() : nullptr,
                           f.amx ? section_amx() : nullptr,
-                          f.neon ? section_neon() : nullptr};
+                          f.neon ? section_neon() : nullptr, f.dotprod ? section_neon_dotprod() : nullptr,
+                          f.i8mm ? section_neon_i8mm() : nullptr};
   int count = 0;
   for (const Section* s : all)
     if (s && count < n) out[count++] = s;
