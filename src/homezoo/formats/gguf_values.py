@@ -54,6 +54,16 @@ class StringArray(Sequence[str]):
             yield str(data[position + LENGTH_BYTES : next_position], "utf-8")
             position = next_position
 
+    def tolist(self) -> list[str]:
+        """All strings, decoded in one go: several times as fast as one by one."""
+        begin = int(self._starts[0])
+        text = np.frombuffer(self._data[begin : int(self._starts[-1])], np.uint8).copy()
+        for byte in range(LENGTH_BYTES):  # the lengths, overwritten, are what divides the strings
+            text[self._starts[:-1] - begin + byte] = 0
+        if np.count_nonzero(text == 0) != LENGTH_BYTES * len(self):
+            return list(self)  # some string has zeros of its own
+        return str(text.data, "utf-8").split("\0" * LENGTH_BYTES)[1:]
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, (list, tuple, StringArray)):
             return NotImplemented

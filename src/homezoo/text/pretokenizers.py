@@ -94,6 +94,7 @@ _FAMILIES: dict[str, PreTokenizer] = {
     ),
     "llama3": PreTokenizer((_LLAMA3,), ignore_merges=True, adds_bos=True),
     "dbrx": PreTokenizer((_LLAMA3,)),
+    "glm4": PreTokenizer((_LLAMA3,), ignore_merges=True),
     "jais-2": PreTokenizer(
         (
             rf"{_CONTRACTION}|{_WORD}|\p{{N}}{{1,3}}|{_SIGNS}|\s*[\r\n]+|{_JAIS2_SPACES}"
@@ -180,7 +181,8 @@ _SAME_AS: dict[str, str] = {
     name: family
     for family, names in {
         "llama3": ("llama-v3 llama-bpe falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano"),
-        "dbrx": "smaug-bpe glm4 glm5 chatglm-bpe",
+        "dbrx": "smaug-bpe chatglm-bpe",
+        "glm4": "glm5",
         "deepseek-v3": "hunyuan-dense joyai-llm hy_v4",
         "starcoder": "refact command-r smollm codeshell exaone minerva-7b mellum2",
         "gpt-2": (

@@ -1,23 +1,17 @@
 """The tokenizer of a GGUF file: text to token ids and back, from the file's metadata alone."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
-from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from homezoo.errors import TokenizerError, UnsupportedError
-from homezoo.text.bpe import build_bpe
+from homezoo.text.bpe import BpeEncoder
 from homezoo.text.control_text import ControlText
-from homezoo.text.detokenize import SPACE, Detokenizer, Spelling, TextStream
+from homezoo.text.detokenize import Detokenizer, Spelling, TextStream
+from homezoo.text.encoder import Encoder
 from homezoo.text.pretokenizers import pretokenizer
-from homezoo.text.spm import build_spm
+from homezoo.text.spm import SpmEncoder
 from homezoo.text.vocabulary import PREFIX, TokenType, Vocabulary
-from homezoo.text.wordpiece import build_wordpiece
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import tokenizers
+from homezoo.text.wordpiece import WordPieceEncoder
 
 # Ids that a kind of vocabulary has when its file names none (llama.cpp's defaults).
 _SPM_IDS = {"bos": 1, "eos": 2, "unknown": 0}
@@ -28,26 +22,22 @@ _MODELS = "llama (SPM), gpt2 and gemma4 (BPE), bert (WordPiece)"
 class Tokenizer:
     """Text to ids and back. Safe to use from several threads at once.
 
-    Decoding works at once; what encoding needs is built when it is first asked for.
+    `warnings` says what a file leaves out that its tokens depend on.
     """
 
     def __init__(
         self,
         vocabulary: Vocabulary,
-        build: "Callable[[], tokenizers.Tokenizer]",
+        encoder: Encoder,
         detokenizer: Detokenizer,
         adds_bos: bool,
-        marks_spaces: bool = False,
         warnings: Sequence[str] = (),
     ) -> None:
         """Use `from_metadata`."""
         self._vocabulary = vocabulary
-        self._build = build
-        self._model: tokenizers.Tokenizer | None = None
-        self._lock = Lock()
         self._control_text = ControlText(vocabulary)
+        self._encoder = encoder
         self._detokenizer = detokenizer
-        self._marks_spaces = marks_spaces
         self.adds_bos = vocabulary.flag("add_bos_token", adds_bos)
         self.adds_eos = vocabulary.flag("add_eos_token", False)
         self.warnings = tuple(warnings)
@@ -79,10 +69,9 @@ class Tokenizer:
 
     @classmethod
     def _spm(cls, vocabulary: Vocabulary) -> "Tokenizer":
-        vocabulary.scores()  # checked now; used when the encoder is built
         prefix = vocabulary.flag("add_space_prefix", True)
         detokenizer = Detokenizer(vocabulary, Spelling.SPACE_MARKS, prefix)
-        return cls(vocabulary, partial(build_spm, vocabulary), detokenizer, True, True)
+        return cls(vocabulary, SpmEncoder(vocabulary, prefix), detokenizer, True)
 
     @classmethod
     def _bpe(cls, vocabulary: Vocabulary) -> "Tokenizer":
@@ -97,17 +86,14 @@ class Tokenizer:
                 "worse than the model's own; convert the model again"
             )
         rule = pretokenizer(name)
-        vocabulary.merges()
         spelling = Spelling.BYTE_ALPHABET if rule.byte_level else Spelling.SPACE_MARKS
         detokenizer = Detokenizer(vocabulary, spelling, False)
-        build = partial(build_bpe, vocabulary, rule)
-        marks = not rule.byte_level
-        return cls(vocabulary, build, detokenizer, rule.adds_bos, marks, warnings)
+        return cls(vocabulary, BpeEncoder(vocabulary, rule), detokenizer, rule.adds_bos, warnings)
 
     @classmethod
     def _bert(cls, vocabulary: Vocabulary) -> "Tokenizer":
         detokenizer = Detokenizer(vocabulary, Spelling.SPACE_MARKS, True)
-        return cls(vocabulary, partial(build_wordpiece, vocabulary), detokenizer, True)
+        return cls(vocabulary, WordPieceEncoder(vocabulary), detokenizer, True)
 
     @property
     def vocab_size(self) -> int:
@@ -156,7 +142,7 @@ class Tokenizer:
             if isinstance(piece, int):
                 ids.append(piece)
             else:
-                ids.extend(self._encode_plain(piece))
+                ids.extend(self._encoder.encode(str.__str__(piece)))
         return ids
 
     def decode(self, ids: Iterable[int], special: bool = False) -> str:
@@ -175,18 +161,6 @@ class Tokenizer:
     def token_bytes(self, id: int) -> bytes:
         """The bytes that a token stands for; a control token's are its name."""
         return self._detokenizer.token_bytes(id)
-
-    def _encode_plain(self, text: str) -> list[int]:
-        if self._marks_spaces:
-            text = ("▁" if self._detokenizer.space_prefix else "") + text.replace(" ", SPACE)
-        return self._encoder().encode(text, add_special_tokens=False).ids
-
-    def _encoder(self) -> "tokenizers.Tokenizer":
-        if self._model is None:
-            with self._lock:
-                if self._model is None:
-                    self._model = self._build()
-        return self._model
 
 
 def _checked(text: str) -> str:

@@ -105,6 +105,10 @@ class Vocabulary:
             raise TokenizerError(f"{PREFIX}{name} is {value!r}; expected true or false")
         return bool(value)
 
+    def require(self, name: str) -> None:
+        """TokenizerError if the file has no `tokenizer.ggml.<name>`."""
+        _required(self.metadata, name)
+
     def scores(self) -> np.ndarray:
         """float32 [V]; TokenizerError if the file has none or the wrong number of them."""
         return _numbers(self.metadata, "scores", len(self), "fiu").astype(np.float32)
