@@ -30,15 +30,57 @@ static double peak_fp32(int rounds) {
 }
 
 // The same for int8 products with their sums, as the prefill kernels form them.
+#if defined(HOMEZOO_NEON_ROWS)
+static double peak_int8(int rounds) {
+  int8x16_t w = vdupq_n_s8(3);
+  const int8x16_t a = vdupq_n_s8(-2);
+#if defined(HOMEZOO_DOTPROD)
+  int32x4_t sum[16];  // more chains than the latency of a product times four per cycle
+  for (int i = 0; i < 16; i++) sum[i] = vdupq_n_s32(i);
+#else
+  int16x8_t sum[16];
+  for (int i = 0; i < 16; i++) sum[i] = vdupq_n_s16(int16_t(i));
+#endif
+  for (int r = 0; r < rounds; r++) {
+#if defined(HOMEZOO_I8MM)
+    for (int i = 0; i < 16; i++) sum[i] = vmmlaq_s32(sum[i], w, a);
+#elif defined(HOMEZOO_DOTPROD)
+    for (int i = 0; i < 16; i++) sum[i] = vdotq_s32(sum[i], w, a);
+#else
+    for (int i = 0; i < 16; i += 2) {
+      sum[i] = vmlal_s8(sum[i], vget_low_s8(w), vget_low_s8(a));
+      sum[i + 1] = vmlal_high_s8(sum[i + 1], w, a);
+    }
+#if defined(__GNUC__)
+    __asm__ volatile("" : "+w"(w));  // a new product each time, as far as the compiler knows
+#endif
+#endif
+  }
+  int64_t total = 0;
+#if defined(HOMEZOO_DOTPROD)
+  for (int i = 0; i < 16; i++) total += vaddvq_s32(sum[i]);
+#else
+  for (int i = 0; i < 16; i++) total += vaddvq_s16(sum[i]);
+#endif
+#if defined(HOMEZOO_I8MM)
+  constexpr int each = 32;
+#elif defined(HOMEZOO_DOTPROD)
+  constexpr int each = 16;
+#else
+  constexpr int each = 8;
+#endif
+  return total == 12345 ? 0 : 16.0 * each * rounds;
+}
+#else
 static double peak_int8(int rounds) {
 #if defined(HOMEZOO_AMX)
-  load_tile_shapes();
+  load_tile_shapes(kTileTokens);
   alignas(64) static const uint8_t codes[1024] = {1};
   _tile_loadd(2, codes, 32);
   _tile_loadd(4, codes, 64);
   for (int r = 0; r < rounds; r++) {
-    _tile_dpbsud(0, 2, 4);
-    _tile_dpbsud(1, 2, 4);
+    _tile_dpbssd(0, 2, 4);
+    _tile_dpbssd(1, 2, 4);
   }
   _tile_release();
   return 2.0 * 16 * 16 * 32 * rounds;
@@ -80,3 +122,4 @@ static double peak_int8(int rounds) {
   return total == 12345 ? 0 : 32.0 * rounds;
 #endif
 }
+#endif

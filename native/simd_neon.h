@@ -114,6 +114,16 @@ static inline float sum8(Floats8 a) {
   const float32x4_t b = vaddq_f32(a.val[0], a.val[1]);
   return vpadds_f32(vadd_f32(vget_low_f32(b), vget_high_f32(b)));
 }
+// sum8 of four registers at once, in the same order of additions.
+#define HOMEZOO_SUMS4
+static inline float32x4_t halves_of_two(Floats8 a, Floats8 b) {
+  const float64x2_t x = vreinterpretq_f64_f32(vaddq_f32(a.val[0], a.val[1]));
+  const float64x2_t y = vreinterpretq_f64_f32(vaddq_f32(b.val[0], b.val[1]));
+  return vaddq_f32(vreinterpretq_f32_f64(vtrn1q_f64(x, y)), vreinterpretq_f32_f64(vtrn2q_f64(x, y)));
+}
+static inline void sums4(Floats8 a, Floats8 b, Floats8 c, Floats8 d, float* out) {
+  vst1q_f32(out, vpaddq_f32(halves_of_two(a, b), halves_of_two(c, d)));
+}
 static inline float highest8(Floats8 a) { return vmaxvq_f32(max4(a.val[0], a.val[1])); }
 static inline void store_codes8(int8_t* p, Floats8 a) {
   const int16x8_t w = vcombine_s16(vmovn_s32(vcvtq_s32_f32(a.val[0])), vmovn_s32(vcvtq_s32_f32(a.val[1])));
