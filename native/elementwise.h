@@ -85,6 +85,43 @@ static void gelu(const float* x, size_t n, float* y) {
   });
 }
 
+// x/2 (1 + erf(x/sqrt(2))). erfc(z) by Abramowitz and Stegun 7.1.26 (1964), error below 1.5e-7.
+static void gelu_erf(const float* x, size_t n, float* y) {
+  each8(n, [&](size_t i, int lanes) {
+    const Floats8 a = load_some8(x + i, lanes), z = mul8(abs8(a), set8(0.70710678118654752f));
+    const Floats8 t = div8(set8(1.0f), fma8(z, set8(0.3275911f), set8(1.0f)));
+    Floats8 p = set8(1.061405429f);
+    p = fma8(p, t, set8(-1.453152027f));
+    p = fma8(p, t, set8(1.421413741f));
+    p = fma8(p, t, set8(-0.284496736f));
+    p = fma8(p, t, set8(0.254829592f));
+    const Floats8 tail = mul8(mul8(p, t), exp8(sub8(zero8(), mul8(z, z))));  // erfc(|x| / sqrt(2))
+    const Floats8 lost = mul8(mul8(set8(0.5f), abs8(a)), tail);
+    const Floats8 kept = add8(mul8(set8(0.5f), a), mul8(set8(0.5f), abs8(a)));  // max(x, 0) that keeps NaN
+    store_some8(y + i, sub8(kept, lost), lanes);
+  });
+}
+
+// cap * tanh(x / cap), with tanh(z) = 1 - 2 / (1 + e^(2z)): absolute error below 3e-7 * cap.
+static void soft_cap(const float* x, float cap, size_t n, float* y) {
+  const float twice = 2.0f / cap;
+  each8(n, [&](size_t i, int lanes) {
+    const Floats8 e = exp8(mul8(load_some8(x + i, lanes), set8(twice)));
+    const Floats8 tanh = sub8(set8(1.0f), div8(set8(2.0f), add8(set8(1.0f), e)));
+    store_some8(y + i, mul8(set8(cap), tanh), lanes);
+  });
+}
+
+// (clamp(up) + 1) * gate * sigmoid(alpha * gate), gate held below `limit` and up within it (gpt-oss).
+static void clamped_swiglu(const float* gate, const float* up, float alpha, float limit, size_t n, float* y) {
+  each8(n, [&](size_t i, int lanes) {
+    const Floats8 g = min8(set8(limit), load_some8(gate + i, lanes));  // this order keeps NaN
+    const Floats8 u = min8(set8(limit), max8(set8(-limit), load_some8(up + i, lanes)));
+    const Floats8 swish = div8(g, add8(set8(1.0f), exp8(mul8(g, set8(-alpha)))));
+    store_some8(y + i, mul8(add8(u, set8(1.0f)), swish), lanes);
+  });
+}
+
 // One block of `n` values (32 or 256) to int8: codes = round(x * 127 / max|x|), returns the scale max|x| / 127.
 static inline float round_block(const float* x, int n, int8_t* codes) {
   Floats8 highest = zero8(), invalid = zero8();

@@ -11,7 +11,9 @@
 #include "matmul_plain.h"
 #else
 #include "matmul_rows_x86.h"
-#if defined(HOMEZOO_AVX512)
+#if defined(HOMEZOO_AMX)
+#include "matmul_tiles_amx.h"
+#elif defined(HOMEZOO_AVX512)
 #include "matmul_tiles_avx512.h"
 #else
 #include "matmul_tiles_x86.h"

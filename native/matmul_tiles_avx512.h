@@ -1,49 +1,14 @@
 // Many tokens times quantised rows (prefill), 512-bit registers with VNNI: a lane is a row, sixteen rows a panel.
 // No include guard: each section includes this file inside its own namespace.
 
-static constexpr int kLanes = 16;
 static constexpr int kSignedFrom = 9;  // none: vpdpbusd takes all codes as unsigned bytes
 
-#include "panel.h"
-
-static inline __m512i load64(const void* p) { return _mm512_load_si512(p); }
+#include "panel_512.h"
 
 static inline __m512i broadcast4(const int8_t* codes) {
   int32_t a;
   std::memcpy(&a, codes, 4);
   return _mm512_set1_epi32(a);
-}
-
-static inline __m512i broadcast_pair(const int16_t* sums) {
-  int32_t a;
-  std::memcpy(&a, sums, 4);
-  return _mm512_set1_epi32(a);
-}
-
-// Continues the float chain of one token with block b's integers (and minima).
-template <class F>
-static inline __m512 continue_chain(const Panel& p, int b, float scale, __m512i total, __m512i minima, __m512 chain) {
-  const __m512 d = _mm512_loadu_ps(p.scales + b * kLanes), s = _mm512_set1_ps(scale);
-  chain = _mm512_fmadd_ps(_mm512_cvtepi32_ps(total), _mm512_mul_ps(d, s), chain);
-  if constexpr (F::kMins) {
-    const __m512 low = _mm512_loadu_ps(p.min_scales + b * kLanes);
-    const __m512i minus = _mm512_sub_epi32(_mm512_setzero_si512(), minima);
-    chain = _mm512_fmadd_ps(_mm512_cvtepi32_ps(minus), _mm512_mul_ps(low, s), chain);
-  }
-  return chain;
-}
-
-// Blocks of 256: sum over groups of minima (or scale * offset) times the activations' sums, for token t.
-template <class F>
-static inline __m512i minima_of_block(const Panel& p, const Activations& x, int b, size_t token) {
-  constexpr int groups = 256 / F::kGroup;
-  const int16_t* sums = (F::kGroup == 16 ? x.sum16 : x.sum32) + token * size_t(x.width / F::kGroup) + b * groups;
-  __m512i minima = _mm512_setzero_si512();
-  for (int g = 0; g < groups / 2; g++) {
-    const __m512i low = _mm512_loadu_si512(p.minima + (b * groups / 2 + g) * kLanes);
-    minima = _mm512_dpwssd_epi32(minima, low, broadcast_pair(sums + 2 * g));
-  }
-  return minima;
 }
 
 template <class F, int M>
@@ -89,10 +54,6 @@ static void panel_times_tokens(const Panel& p, const Activations& x, int token, 
   for (int m = 0; m < M; m++) _mm512_mask_storeu_ps(y + size_t(m) * stride, mask, chain[m]);
 }
 
-#if defined(HOMEZOO_AMX)
-#include "matmul_tiles_amx.h"
-#endif
-
 // A chunk of rows (at most 32, so that its panels stay in the second-level cache) times all tokens.
 template <class F>
 static void matmul_many(const Weight& w, int begin, int end, const Activations& x, int tokens, float* y,
@@ -104,15 +65,6 @@ static void matmul_many(const Weight& w, int begin, int end, const Activations& 
   for (int n = begin; n < end; n += kLanes)
     fill_panel<F>(panel(n), w.data + size_t(n) * w.row_bytes, w.row_bytes, rows(n), w.width);
   int t = 0;
-#if defined(HOMEZOO_AMX)
-  if (tokens >= 16) {
-    load_tile_shapes();
-    for (; t + 16 <= tokens; t += 16)
-      for (int n = begin; n < end; n += kLanes)
-        panel_times_16_tokens<F>(panel(n), x, t, rows(n), y + size_t(t) * stride + n, stride);
-    _tile_release();
-  }
-#endif
   for (; t + M <= tokens; t += M)
     for (int n = begin; n < end; n += kLanes)
       panel_times_tokens<F, M>(panel(n), x, t, rows(n), y + size_t(t) * stride + n, stride);
