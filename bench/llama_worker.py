@@ -1,0 +1,166 @@
+"""The peer's side of a comparison: computes what worker_loop.py is asked to, with llama.cpp.
+
+Runs in the peer's own environment, on llama-cpp-python's low-level API, so that its Python costs
+no more than ours:
+
+    ENV/bin/python bench/llama_worker.py                        # requests on standard input
+    ENV/bin/python bench/llama_worker.py MODEL THREADS PROMPT   # prints one token's text and ends
+"""
+
+import ctypes
+import sys
+import time
+
+import numpy as np
+from worker_loop import private_bytes, serve
+
+CHUNK = 512  # tokens of one pass through a prompt, on both sides
+Q8_0 = 8  # ggml's type number
+
+
+class Llama:
+    """An open model and its context."""
+
+    def __init__(self) -> None:
+        import llama_cpp
+
+        self.api = llama_cpp
+        self.keep = llama_cpp.llama_log_callback(_show_warnings)  # else it would be collected
+        llama_cpp.llama_log_set(self.keep, ctypes.c_void_p(0))
+        llama_cpp.llama_backend_init()
+        self.model = self.context = self.batch = None
+        self.lengths: list[int] = []
+
+    def version(self) -> dict[str, str]:
+        return {
+            "llama-cpp-python": self.api.__version__,
+            "system": self.api.llama_print_system_info().decode().strip(),
+        }
+
+    def open(
+        self, path: str, threads: int, context: int, sequences: int = 1, cache: str = "f16"
+    ) -> float:
+        """Opens a model for `sequences` of `context` tokens; seconds until it can take a prompt."""
+        self.close()
+        api = self.api
+        start = time.perf_counter()
+        self.model = api.llama_model_load_from_file(path.encode(), api.llama_model_default_params())
+        if not self.model:
+            raise ValueError(f"llama.cpp cannot open {path}")
+        options = api.llama_context_default_params()
+        options.n_ctx = context * sequences
+        options.n_seq_max = sequences
+        options.n_batch = options.n_ubatch = CHUNK
+        options.n_threads = options.n_threads_batch = threads
+        if cache == "q8_0":
+            options.type_k = options.type_v = Q8_0
+        self.context = api.llama_init_from_model(self.model, options)
+        if not self.context:
+            raise ValueError(f"llama.cpp makes no context of {options.n_ctx} tokens for {path}")
+        seconds = time.perf_counter() - start
+        self.vocabulary = api.llama_vocab_n_tokens(api.llama_model_get_vocab(self.model))
+        self.batch = api.llama_batch_init(CHUNK, 0, 1)
+        self.lengths = [0] * sequences
+        return seconds
+
+    def close(self) -> None:
+        if self.batch is not None:
+            self.api.llama_batch_free(self.batch)
+        if self.context is not None:
+            self.api.llama_free(self.context)
+        if self.model is not None:
+            self.api.llama_model_free(self.model)
+        self.model = self.context = self.batch = None
+
+    def tokenize(self, text: str) -> list[int]:
+        """Token ids, with BOS where the model wants it."""
+        vocabulary = self.api.llama_model_get_vocab(self.model)
+        data = text.encode()
+        room = (self.api.llama_token * (len(data) + 8))()
+        count = self.api.llama_tokenize(vocabulary, data, len(data), room, len(room), True, False)
+        return list(room[:count])
+
+    def prefill(self, tokens: list[int], sequence: int = 0) -> float:
+        """Begins a sequence anew with these tokens; seconds until the last one's logits."""
+        memory = self.api.llama_get_memory(self.context)
+        self.api.llama_memory_seq_rm(memory, sequence, -1, -1)
+        self.lengths[sequence] = 0
+        start = time.perf_counter()
+        for at in range(0, len(tokens), CHUNK):
+            part = tokens[at : at + CHUNK]
+            self._compute(part, [sequence] * len(part), [len(part) - 1])
+        return time.perf_counter() - start
+
+    def decode(self, steps: list[list[int]]) -> float:
+        """Gives each sequence one token a step; seconds for all steps."""
+        order = list(range(len(self.lengths)))
+        start = time.perf_counter()
+        for step in steps:
+            self._compute(step, order, order)
+        return time.perf_counter() - start
+
+    def greedy(self, tokens: list[int], count: int) -> list[int]:
+        """The `count` likeliest tokens after these, one after another."""
+        self.prefill([])
+        found, new = [], tokens
+        for _ in range(count):
+            new = [int(self._compute(new, [0] * len(new), [len(new) - 1])[0].argmax())]
+            found += new
+        return found
+
+    def logits(self, tokens: list[int], path: str) -> None:
+        """Writes the logits after every token, float32 [T, V], to a .npy file."""
+        self.prefill([])
+        out = []
+        for at in range(0, len(tokens), CHUNK):
+            part = tokens[at : at + CHUNK]
+            rows = self._compute(part, [0] * len(part), list(range(len(part))))
+            out.append(np.stack(rows).copy())
+        np.save(path, np.concatenate(out))
+
+    def _compute(
+        self, tokens: list[int], sequences: list[int], wanted: list[int]
+    ) -> list[np.ndarray]:
+        """One pass: logits [V] of the wanted tokens, valid until the next."""
+        batch = self.batch
+        batch.n_tokens = len(tokens)
+        ctypes.memset(batch.logits, 0, len(tokens))
+        for i, (token, sequence) in enumerate(zip(tokens, sequences)):  # noqa: B905
+            batch.token[i] = token
+            batch.pos[i] = self.lengths[sequence]
+            batch.n_seq_id[i] = 1
+            batch.seq_id[i][0] = sequence
+            self.lengths[sequence] += 1
+        for i in wanted:
+            batch.logits[i] = 1
+        status = self.api.llama_decode(self.context, batch)
+        if status:
+            raise ValueError(f"llama_decode gives {status}")
+        shape = (self.vocabulary,)
+        return [
+            np.ctypeslib.as_array(self.api.llama_get_logits_ith(self.context, i), shape)
+            for i in wanted
+        ]
+
+
+def _show_warnings(level: int, text: bytes, _: object) -> None:
+    if level >= 3:  # ggml's numbers: 2 is information, 3 a warning, 4 an error
+        sys.stderr.write(text.decode("utf-8", "replace"))
+
+
+def first_token(path: str, threads: int, prompt: str) -> None:
+    """What a short program with the public API does."""
+    from llama_cpp import Llama as Public
+
+    model = Public(path, n_ctx=512, n_threads=threads, n_threads_batch=threads, verbose=False)
+    answer = model(prompt, max_tokens=1, temperature=0.0)
+    print(repr(answer["choices"][0]["text"]), flush=True)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 4:
+        first_token(sys.argv[1], int(sys.argv[2]), sys.argv[3])
+    else:
+        side = Llama()
+        names = ("version", "open", "close", "tokenize", "prefill", "decode", "greedy", "logits")
+        serve({name: getattr(side, name) for name in names} | {"private_bytes": private_bytes})
