@@ -93,10 +93,15 @@ static inline void group_products(const int8_t* w, const int8_t* const* codes, i
 
 #else
 
-static inline int8x16_t broadcast4(const int8_t* codes) {
-  int32_t a;
-  std::memcpy(&a, codes, 4);
-  return vreinterpretq_s8_s32(vdupq_n_s32(a));
+// part += four codes of a token times those of eight rows; each part has two rows.
+static inline void add_dword(int8x16_t first, int8x16_t second, const int8_t* codes, int16x8_t* part) {
+  int32_t dword;
+  std::memcpy(&dword, codes, 4);
+  const int8x16_t a = vreinterpretq_s8_s32(vdupq_n_s32(dword));
+  part[0] = vmlal_s8(part[0], vget_low_s8(first), vget_low_s8(a));
+  part[1] = vmlal_high_s8(part[1], first, a);
+  part[2] = vmlal_s8(part[2], vget_low_s8(second), vget_low_s8(a));
+  part[3] = vmlal_high_s8(part[3], second, a);
 }
 
 // How many products of this format an int16 lane can add up.
@@ -113,24 +118,18 @@ static inline void group_products(const int8_t* w, const int8_t* const* codes, i
   constexpr int step = run < dwords ? run : dwords;
   static_assert(fit >= 2);
   int32x4_t wide[M][4];
+  for (int m = 0; m < M; m++)
+    for (int q = 0; q < 4; q++) wide[m][q] = vdupq_n_s32(0);
   for (int j = 0; j < dwords; j += step) {
-    int8x16_t first[step], second[step];  // four rows each; all tokens use them
-    for (int i = 0; i < step; i++) {
-      first[i] = vld1q_s8(w + 4 * kLanes * (j + i));
-      second[i] = vld1q_s8(w + 4 * kLanes * (j + i) + 16);
+    int16x8_t part[M][4];
+    for (int m = 0; m < M; m++)
+      for (int q = 0; q < 4; q++) part[m][q] = vdupq_n_s16(0);
+    for (int i = j; i < j + step; i++) {
+      const int8x16_t first = vld1q_s8(w + 4 * kLanes * i), second = vld1q_s8(w + 4 * kLanes * i + 16);
+      for (int m = 0; m < M; m++) add_dword(first, second, codes[m] + at + 4 * i, part[m]);
     }
-    for (int m = 0; m < M; m++) {
-      int16x8_t part[4];
-      for (int i = 0; i < step; i++) {
-        const int8x16_t a = broadcast4(codes[m] + at + 4 * (j + i));
-        const int8x8_t low = vget_low_s8(a);
-        part[0] = i ? vmlal_s8(part[0], vget_low_s8(first[i]), low) : vmull_s8(vget_low_s8(first[i]), low);
-        part[1] = i ? vmlal_high_s8(part[1], first[i], a) : vmull_high_s8(first[i], a);
-        part[2] = i ? vmlal_s8(part[2], vget_low_s8(second[i]), low) : vmull_s8(vget_low_s8(second[i]), low);
-        part[3] = i ? vmlal_high_s8(part[3], second[i], a) : vmull_high_s8(second[i], a);
-      }
-      for (int q = 0; q < 4; q++) wide[m][q] = j ? vpadalq_s16(wide[m][q], part[q]) : vpaddlq_s16(part[q]);
-    }
+    for (int m = 0; m < M; m++)
+      for (int q = 0; q < 4; q++) wide[m][q] = vpadalq_s16(wide[m][q], part[m][q]);
   }
   for (int m = 0; m < M; m++)
     for (int h = 0; h < 2; h++) sum[m][h] = vpaddq_s32(wide[m][2 * h], wide[m][2 * h + 1]);
