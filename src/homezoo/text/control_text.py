@@ -6,6 +6,7 @@ from homezoo.text.marked import MarkedText
 from homezoo.text.vocabulary import TokenType, Vocabulary
 
 _KEY_LENGTH = 3  # characters; enough to tell "<un" of <unused7> from "<un>"-less HTML at a glance
+_WHITE = " \t\n\v\f\r"
 
 
 class ControlText:
@@ -17,6 +18,7 @@ class ControlText:
     def __init__(self, vocabulary: Vocabulary) -> None:
         control = vocabulary.of_type(TokenType.CONTROL, TokenType.UNKNOWN)
         defined = vocabulary.of_type(TokenType.USER_DEFINED)
+        self._strips_after = vocabulary.strips_after
         self._defined_ids = frozenset(defined)
         self._defined = _Finder((vocabulary.tokens[id], id) for id in defined)
         self._all = _Finder((vocabulary.tokens[id], id) for id in control + defined)
@@ -31,7 +33,17 @@ class ControlText:
         for token, id in finder.candidates(text):
             defined = id in self._defined_ids
             pieces = [part for piece in pieces for part in _cut(piece, token, id, defined)]
-        return pieces
+        return self._stripped(pieces) if self._strips_after else pieces
+
+    def _stripped(self, pieces: list[str | int]) -> list[str | int]:
+        """Without the white space behind tokens that take it away."""
+        kept: list[str | int] = []
+        for piece in pieces:
+            if isinstance(piece, str) and kept and kept[-1] in self._strips_after:
+                piece = piece.lstrip(_WHITE)
+            if piece != "":
+                kept.append(piece)
+        return kept
 
 
 class _Finder:

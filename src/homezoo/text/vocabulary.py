@@ -94,6 +94,19 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.tokens)
 
+    @property
+    def strips_after(self) -> frozenset[int]:
+        """Control tokens that take away the white space behind them.
+
+        GGUF has no key for that; as in llama.cpp, the model's name tells: Phi-3's do.
+        """
+        name = str(self.metadata.get("general.name", "")).lower()
+        if "phi-3" not in name and "phi3" not in name:
+            return frozenset()
+        kept = {self.ids.get(text) for text in ("<unk>", "<s>", "<|endoftext|>")}
+        special = self.of_type(TokenType.CONTROL, TokenType.UNKNOWN, TokenType.USER_DEFINED)
+        return frozenset(special) - kept
+
     def of_type(self, *types: TokenType) -> list[int]:
         """Ids of the tokens of these kinds, ascending."""
         return [int(id) for id in np.flatnonzero(np.isin(self.types, [int(t) for t in types]))]
