@@ -166,17 +166,6 @@ def _between(piece: str, stand_in: str, text: str) -> list[str]:
     return [parts[0], *(part for rest in parts[1:] for part in (placed, rest))]
 
 
-def mark(value: Any) -> Any:
-    """A copy of plain data in which every text, keys too, is from outside."""
-    if isinstance(value, str):
-        return MarkedText(value)
-    if isinstance(value, Mapping):
-        return {mark(key): mark(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [mark(item) for item in value]
-    return value
-
-
 def contents(container: Any) -> Iterable[Any]:
     """What a value of one of the kinds in CONTAINERS holds, keys as well as values."""
     return container.items() if isinstance(container, Mapping) else container
@@ -184,13 +173,14 @@ def contents(container: Any) -> Iterable[Any]:
 
 def holds_marked(value: Any) -> bool:
     """Whether a value is, or holds at any depth, text from outside."""
-    pending, seen = [value], set()
+    pending = [value]
+    seen: dict[int, Any] = {}  # the values too: what is freed would give its id to another
     while pending:
         item = pending.pop()
         if isinstance(item, MarkedText):
             if any(item.marks):
                 return True
         elif isinstance(item, CONTAINERS) and id(item) not in seen:
-            seen.add(id(item))
+            seen[id(item)] = item
             pending.extend(contents(item))
     return False

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from homezoo.errors import TemplateError
-from homezoo.text.marked import MarkedText, mark
+from homezoo.text.marked import OWN, MarkedText
 from homezoo.text.template_budget import Budget
 from homezoo.text.vocabulary import PREFIX
 
@@ -110,7 +110,7 @@ class ChatTemplate:
             raise
         except Exception as error:  # a hostile template can raise anything
             raise TemplateError(f"the chat template fails: {_one_line(error)}") from None
-        return text if isinstance(text, MarkedText) else MarkedText(text, b"\x00" * len(text))
+        return text if isinstance(text, MarkedText) else MarkedText(text, OWN * len(text))
 
     def _compile(self, source: str) -> Any:
         """Jinja's template; TemplateError if the source is none, or too long to be one."""
@@ -156,7 +156,7 @@ def _plain(value: Any, what: str, depth: int = 0) -> Any:
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, str):
-        return mark(str.__str__(value))
+        return MarkedText(str.__str__(value))
     if isinstance(value, np.generic):
         return _plain(value.item(), what, depth)
     if isinstance(value, Mapping):
