@@ -25,7 +25,8 @@ LAYERS: dict[str, set[str]] = {
     "ops": {"errors", "formats", "_native"},
     "models": {"errors", "formats", "text", "ops"},
     "run": {"errors", "formats", "text", "ops", "models", "_native"},
-    "commands": {"", "errors", "formats", "text", "ops", "models", "run"},
+    "zoo": {"errors", "formats", "text", "ops", "models"},
+    "commands": {"", "errors", "formats", "text", "ops", "models", "run", "zoo"},
     "__main__": {"commands"},
     "": {"errors", "formats", "text", "run"},  # homezoo/__init__.py: the public names
 }

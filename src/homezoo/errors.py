@@ -13,6 +13,10 @@ class UnsupportedError(HomezooError):
     """A sound file or option that this version cannot run; lists what it can."""
 
 
+class CheckpointError(HomezooError):
+    """A Hugging Face folder that is damaged, incomplete, or contradicts itself."""
+
+
 class TokenizerError(HomezooError):
     """A vocabulary that cannot be built, or text and ids that it cannot map."""
 
@@ -31,3 +35,7 @@ class OptionError(HomezooError):
 
 class ConstraintError(HomezooError):
     """A JSON schema, regular expression or grammar that cannot be compiled or followed."""
+
+
+class HubError(HomezooError):
+    """A model hub that refuses, is not reached, or sends something else than it promised."""

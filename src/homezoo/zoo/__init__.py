@@ -1,0 +1,1 @@
+"""The collection: models fetched, checked, converted, quantised, and their licences known."""
