@@ -175,7 +175,8 @@ bool agrees(const Section& fast, const Section& plain, const Layout& l) {
   for (int t = 0; t < kTokens; t++) {
     const float* row = x.data() + t * kWidth;
     if (l.rounding == Rounding::per32)
-      plain.round32(row, kWidth, codes.data() + t * kWidth, scales.data() + t * kWidth / 32, sum32.data() + t * kWidth / 32);
+      plain.round32(row, kWidth, codes.data() + t * kWidth, scales.data() + t * kWidth / 32,
+                    sum32.data() + t * kWidth / 32);
     else
       plain.round256(row, kWidth, codes.data() + t * kWidth, scales.data() + t * kWidth / 256,
                      sum16.data() + t * kWidth / 16, sum32.data() + t * kWidth / 32);

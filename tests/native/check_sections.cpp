@@ -104,7 +104,8 @@ struct Rounded {
 };
 
 // y[tokens][rows + 3]; the three between the rows must stay what they were.
-std::vector<float> multiply(MatmulKernel kernel, const Weight& w, int rows, int tile, const Activations& x, int tokens) {
+std::vector<float> multiply(MatmulKernel kernel, const Weight& w, int rows, int tile, const Activations& x,
+                            int tokens) {
   const size_t stride = size_t(rows) + 3;
   std::vector<float> y(size_t(tokens) * stride, 12345.0f);
   std::vector<uint8_t> scratch(size_t(tile) * size_t(w.width) * 2 + 16 * size_t(w.width) + 4096 + 64);
@@ -153,7 +154,8 @@ void check_matmuls(const Section& fast, const Section& plain, Report& report) {
     for (int width : {1, 7, 9, 23, 101})
       if (any_width) check_matmul(fast, plain, f, Shape{6, 5, width, kNoise, 0}, noise, report);
     for (int pattern : {kNoise, kZeros, kHighest, kLowest, kOnes})
-      for (float activation : {1.0f, -1.0f}) check_matmul(fast, plain, f, Shape{8, 5, 256, pattern, activation}, noise, report);
+      for (float activation : {1.0f, -1.0f})
+        check_matmul(fast, plain, f, Shape{8, 5, 256, pattern, activation}, noise, report);
     check_matmul(fast, plain, f, Shape{5, 2, 256, kOnes, 1e-38f}, noise, report);
   }
 }
