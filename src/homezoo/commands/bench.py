@@ -15,19 +15,25 @@ from homezoo.commands.model_path import find_model
 from homezoo.commands.options import (
     CacheFormat,
     CacheOption,
+    DraftOption,
     JsonOption,
     ModelArgument,
     ThreadsOption,
 )
+from homezoo.errors import OptionError
 from homezoo.run.answer import Timings
 from homezoo.run.backend import default_threads
 from homezoo.run.model import Model
-from homezoo.run.options import GenerationOptions
+from homezoo.run.options import SPECULATE, GenerationOptions
 
 DETAILS = "Each figure is the median of the repeats; an answer is measured right after its prompt."
 
 PromptOption = Annotated[int, typer.Option(help="tokens of the prompt", min=1)]
 GenerateOption = Annotated[int, typer.Option(help="tokens of the answer", min=2)]
+SpeculateOption = Annotated[
+    str,
+    typer.Option(help="guess tokens of the answer ahead", metavar="|".join(SPECULATE)),
+]
 RepeatsOption = Annotated[int, typer.Option(help="how often to measure", min=1)]
 
 
@@ -53,11 +59,19 @@ def command(
     generate: GenerateOption = 64,
     threads: ThreadsOption = None,
     cache: CacheOption = CacheFormat.F16,
+    draft: DraftOption = None,
+    speculate: SpeculateOption = "off",
     repeats: RepeatsOption = 3,
     as_json: JsonOption = False,
 ) -> None:
     """Measures, then prints a few lines, or with --json one object."""
-    result = measure(find_model(model), prompt, generate, threads, cache, repeats)
+    if draft is not None and speculate != "auto":
+        raise OptionError("--draft guesses with --speculate auto only; add it")
+    options = GenerationOptions(
+        temperature=0.0, max_tokens=generate, ignore_end=True, speculate=speculate
+    )
+    with_draft = None if draft is None else find_model(draft)
+    result = measure(find_model(model), prompt, options, threads, cache, repeats, with_draft)
     if as_json:
         print(json.dumps(asdict(result)))
         return
@@ -78,14 +92,23 @@ def _print_speed(label: str, median: float, between: tuple[float, float]) -> Non
 
 
 def measure(
-    path: Path, prompt: int, generate: int, threads: int | None, cache: CacheFormat, repeats: int
+    path: Path,
+    prompt: int,
+    options: GenerationOptions,
+    threads: int | None,
+    cache: CacheFormat,
+    repeats: int,
+    draft: Path | None = None,
 ) -> Result:
     """Opens the model once and times `repeats` prompts of random tokens with their answers."""
     start = time.perf_counter()
-    with Model.open(path, threads=threads, context=prompt + generate, cache=cache.value) as model:
+    generate = options.max_tokens or 0
+    with Model.open(
+        path, threads=threads, context=prompt + generate, cache=cache.value, draft=draft
+    ) as model:
         model.encode_prompt("ready?")  # builds the encoder, which the first prompt would wait for
         load_seconds = time.perf_counter() - start
-        timings = [_time_one(model, prompt, generate, seed) for seed in range(repeats)]
+        timings = [_time_one(model, prompt, options, seed) for seed in range(repeats)]
         private = private_bytes()
     prefill = [timing.prefill_tokens_per_second for timing in timings]
     decode = [timing.decode_tokens_per_second for timing in timings]
@@ -103,13 +126,12 @@ def measure(
     )
 
 
-def _time_one(model: Model, prompt: int, generate: int, seed: int) -> Timings:
+def _time_one(model: Model, prompt: int, options: GenerationOptions, seed: int) -> Timings:
     """A prompt of random tokens, so that no computed prefix serves, and its greedy answer."""
     random = np.random.default_rng(seed)
     vocab_size = model.config.vocab_size
     tokens = random.integers(0, vocab_size, prompt).tolist()
     tokens[0] = seed % vocab_size  # each repeat differs from its first token on
-    options = GenerationOptions(temperature=0.0, max_tokens=generate, ignore_end=True)
     return model.generate(tokens, options).timings
 
 

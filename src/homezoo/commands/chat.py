@@ -14,6 +14,7 @@ from homezoo.commands.options import (
     CacheFormat,
     CacheOption,
     ContextOption,
+    DraftOption,
     ModelArgument,
     SystemOption,
     TemplateOption,
@@ -46,6 +47,7 @@ def command(
     threads: ThreadsOption = None,
     context: ContextOption = None,
     cache: CacheOption = CacheFormat.F16,
+    draft: DraftOption = None,
     plain: PlainOption = False,
     no_history: NoHistoryOption = False,
     *,
@@ -55,7 +57,10 @@ def command(
     if options.top_logprobs is not None:
         raise OptionError("--logprobs are not shown in a chat; use `homezoo run --json`")
     path = find_model(model)
-    with Model.open(path, threads=threads, context=context, cache=cache.value) as opened:
+    helper = None if draft is None else find_model(draft)
+    with Model.open(
+        path, threads=threads, context=context, cache=cache.value, draft=helper
+    ) as opened:
         use_template(opened, template)
         warn(opened.tokenizer.warnings)
         editor = LineEditor(None if no_history else state_folder() / "chat_history")

@@ -11,7 +11,7 @@ import typer
 
 from homezoo.errors import OptionError
 from homezoo.run.constrain import Constraint
-from homezoo.run.options import GenerationOptions
+from homezoo.run.options import SPECULATE, GenerationOptions
 
 
 class CacheFormat(str, Enum):
@@ -26,6 +26,10 @@ ModelArgument = Annotated[
 ]
 ThreadsOption = Annotated[
     int | None, typer.Option(help="threads to compute with; all processors without it")
+]
+DraftOption = Annotated[
+    str | None,
+    typer.Option(help="a smaller model of the same vocabulary that guesses ahead", metavar="MODEL"),
 ]
 ContextOption = Annotated[
     int | None, typer.Option(help="tokens that prompt and answer may have together")
@@ -46,7 +50,7 @@ TemplateOption = Annotated[
 _NAMES = {"typical_p": "--typical", "top_logprobs": "--logprobs"}
 _HIDDEN = {"constraint"}
 _TYPES: dict[str, Any] = {"logit_bias": list[str], "stop": list[str]}
-_METAVARS = {"logit_bias": "ID=VALUE", "stop": "TEXT"}
+_METAVARS = {"logit_bias": "ID=VALUE", "stop": "TEXT", "speculate": "|".join(SPECULATE)}
 # Each constraint, how it is made from the option's text, and the option's help.
 _CONSTRAINTS: dict[str, tuple[Callable[[str], Constraint], str, str]] = {
     "schema": (

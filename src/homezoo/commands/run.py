@@ -13,6 +13,7 @@ from homezoo.commands.options import (
     CacheFormat,
     CacheOption,
     ContextOption,
+    DraftOption,
     JsonOption,
     ModelArgument,
     SystemOption,
@@ -59,6 +60,7 @@ def command(
     threads: ThreadsOption = None,
     context: ContextOption = None,
     cache: CacheOption = CacheFormat.F16,
+    draft: DraftOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     options: GenerationOptions,
@@ -66,9 +68,12 @@ def command(
     """Opens the model, streams the answer, tells the speed."""
     _check(raw, special, system, template, adapter, as_json, options)
     path = find_model(model)
+    helper = None if draft is None else find_model(draft)
     text = read_input("prompt") if prompt is None else prompt
     start = time.perf_counter()
-    with Model.open(path, threads=threads, context=context, cache=cache.value) as opened:
+    with Model.open(
+        path, threads=threads, context=context, cache=cache.value, draft=helper
+    ) as opened:
         stream = _start(opened, text, raw, special, system, template, options)
         loaded = time.perf_counter() - start
         warn(opened.tokenizer.warnings)
@@ -182,9 +187,9 @@ def speed_line(
         speed = timings.prefill_tokens_per_second
         parts.append(f"prompt {answer.prompt_tokens} tokens{cached} at {speed:.1f}/s")
     if timings.decode_tokens:
-        parts.append(
-            f"answer {len(answer.tokens)} tokens at {timings.decode_tokens_per_second:.1f}/s"
-        )
+        guessed = f" ({timings.right_guesses} guessed ahead)" if timings.right_guesses else ""
+        speed = timings.decode_tokens_per_second
+        parts.append(f"answer {len(answer.tokens)} tokens{guessed} at {speed:.1f}/s")
     parts.append(f"ended by {_ENDINGS[answer.stop_reason]}")
     if options.temperature > 0:
         parts.append(f"seed {answer.seed}")

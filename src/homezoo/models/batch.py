@@ -24,11 +24,16 @@ class Batch:
     rows: np.ndarray  # int32 [R], tokens whose logits (or states) are wanted
 
 
-def build_batch(parts: Items[tuple[Sequence, list[int]]], every_row: bool = False) -> Batch:
+def build_batch(
+    parts: Items[tuple[Sequence, list[int]]],
+    every_row: bool = False,
+    last_rows: Items[int] | None = None,
+) -> Batch:
     """Extends each sequence by its new tokens and returns the batch that computes them all.
 
-    Logits are wanted of each part's last token, or of every token with `every_row`. A sequence may
-    stand in one part only. Raises ContextError when a part does not fit; then none is changed.
+    Logits are wanted of each part's last token; of so many last ones as `last_rows` says for each;
+    or of every token with `every_row`. A sequence may stand in one part only. Raises ContextError
+    when a part does not fit; then none is changed.
     """
     starts = [len(sequence) for sequence, _ in parts]
     for index, (sequence, new) in enumerate(parts):
@@ -43,7 +48,6 @@ def build_batch(parts: Items[tuple[Sequence, list[int]]], every_row: bool = Fals
     pages = np.zeros((len(parts), max((len(s.blocks) for s, _ in parts), default=0)), np.int32)
     for row, (sequence, _) in enumerate(parts):
         pages[row, : len(sequence.blocks)] = sequence.blocks
-    ends = np.cumsum(counts, dtype=np.int32)  # [S]
     return Batch(
         tokens=np.array([token for _, new in parts for token in new], np.int32),
         positions=np.concatenate(
@@ -51,5 +55,14 @@ def build_batch(parts: Items[tuple[Sequence, list[int]]], every_row: bool = Fals
         ).astype(np.int32),
         sequences=np.repeat(np.arange(len(parts), dtype=np.int32), counts),
         blocks=pages,
-        rows=np.arange(total, dtype=np.int32) if every_row else (ends - 1)[counts > 0],
+        rows=np.arange(total, dtype=np.int32) if every_row else _last_rows(counts, last_rows),
     )
+
+
+def _last_rows(counts: np.ndarray, wanted: Items[int] | None) -> np.ndarray:
+    """The last tokens of each part [S], as many as are wanted: int32 [R]."""
+    ends = np.cumsum(counts, dtype=np.int32)  # [S]
+    if wanted is None:
+        return (ends - 1)[counts > 0]
+    rows = [np.arange(end - n, end, dtype=np.int32) for end, n in zip(ends, wanted, strict=True)]
+    return np.concatenate(rows)

@@ -28,6 +28,8 @@ class Timings:
     prefill_seconds: float
     decode_tokens: int  # chosen after the first; the one that ended the answer counts
     decode_seconds: float
+    guessed_tokens: int = 0  # by speculation, and checked in the passes of other tokens
+    right_guesses: int = 0  # of those, tokens of the answer that needed no pass of their own
 
     @property
     def prefill_tokens_per_second(self) -> float:

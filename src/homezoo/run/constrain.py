@@ -150,6 +150,18 @@ class ConstraintMatcher:
         self._matcher.consume_token(token)
         self._check()
 
+    def forced(self) -> list[int]:
+        """Tokens of the only text that may come next, as they are usually cut; often none."""
+        tokens = [int(token) for token in self._matcher.compute_ff_tokens()]
+        self._check()
+        return tokens
+
+    def allowed_prefix(self, tokens: list[int]) -> list[int]:
+        """The longest beginning of some tokens that may come next."""
+        count = int(self._matcher.validate_tokens(tokens))
+        self._check()
+        return tokens[:count]
+
     @property
     def complete(self) -> bool:
         """Whether the answer so far fits the constraint as it stands."""

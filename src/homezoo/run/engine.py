@@ -1,7 +1,9 @@
 """Owns model, cache and compiled backend: runs batches, and knows what is computed already."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 import numpy as np
 
@@ -11,6 +13,7 @@ from homezoo.models.cache import CacheType, KVCache, Sequence
 from homezoo.models.load import Model
 from homezoo.ops.protocol import BLOCK_POSITIONS
 from homezoo.run.backend import Backend
+from homezoo.run.pass_costs import PassCosts
 
 # Tokens of one pass: enough to be limited by arithmetic and not by reading the weights, few enough
 # that Ctrl-C and other sequences wait little.
@@ -41,11 +44,14 @@ class Engine:
                 raise OptionError(f"{name} is {value}; expected 1 or more")
         blocks = -(-context // BLOCK_POSITIONS) * parallel
         self.model = model
+        self.backend = backend
+        self.parallel = parallel
         self.context = context
         self.chunk = chunk
         self.vocab_size = model.config.vocab_size
         self.cache = KVCache.for_model(model.config, blocks * BLOCK_POSITIONS, cache)
         self._backend = Backend(backend, model, self.cache, threads)
+        self.costs = PassCosts()
         self._lock = threading.RLock()
         self._promised: dict[Sequence, int] = {}  # running sequences: blocks they may come to hold
         self._kept: dict[Sequence, None] = {}  # finished ones, longest unused first
@@ -67,12 +73,25 @@ class Engine:
                 self._keep(sequence)
             return None
 
-    def compute(self, parts: list[tuple[Sequence, list[int]]]) -> np.ndarray:
+    def compute(
+        self, parts: list[tuple[Sequence, list[int]]], last_rows: list[int] | None = None
+    ) -> np.ndarray:
         """One pass over new tokens of sequences: logits of each part's last one, float32 [R, V].
 
-        Whatever goes wrong, Ctrl-C included, the sequences are then as before.
+        With `last_rows`, of so many last ones of each part. Whatever goes wrong, Ctrl-C included,
+        the sequences are then as before.
         """
-        return self._run(self._backend.logits, parts, every_row=False)
+        with self._lock:
+            started = time.perf_counter()
+            logits = self._run(self._backend.logits, parts, False, last_rows)
+            tokens = sum(len(new) for _, new in parts)
+            self.costs.note(tokens, time.perf_counter() - started)
+            return logits
+
+    @property
+    def turn(self) -> AbstractContextManager[object]:
+        """While it is held, no other thread begins a sequence or computes a pass."""
+        return self._lock
 
     def end(self, sequence: Sequence) -> None:
         """Gives up the room set aside, and keeps what was computed until the room is needed."""
@@ -108,11 +127,12 @@ class Engine:
         compute: Callable[[Batch], np.ndarray],
         parts: list[tuple[Sequence, list[int]]],
         every_row: bool,
+        last_rows: list[int] | None = None,
     ) -> np.ndarray:
         with self._lock:
             starts = [len(sequence) for sequence, _ in parts]
             try:
-                return compute(build_batch(parts, every_row))
+                return compute(build_batch(parts, every_row, last_rows))
             except BaseException:
                 for (sequence, _), start in zip(parts, starts, strict=True):
                     sequence.truncate(min(start, len(sequence)))

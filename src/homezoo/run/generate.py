@@ -1,12 +1,16 @@
 """The loop: pass after pass over all answers on their way, prompts and single tokens alike."""
 
+import time
 from collections.abc import Callable, Iterator
 
-from homezoo.models.cache import Sequence
+import numpy as np
+
 from homezoo.run.answer import Answer
 from homezoo.run.constrain import Constraint, ConstraintMatcher
+from homezoo.run.draft import Draft
 from homezoo.run.engine import Engine
 from homezoo.run.job import Job, Request
+from homezoo.run.speculate import Speculation, Speculator
 from homezoo.text.tokenizer import Tokenizer
 
 
@@ -22,6 +26,7 @@ class Generation:
         tokenizer: Tokenizer,
         requests: list[Request],
         start_matcher: Callable[[Constraint], ConstraintMatcher],
+        draft: Draft | None = None,
     ) -> None:
         """Checks every request first.
 
@@ -31,7 +36,7 @@ class Generation:
         for request in requests:
             engine.check_prompt(request.tokens)
         jobs = [Job(request, tokenizer, engine.context, start_matcher) for request in requests]
-        self._loop = _Loop(engine, jobs)
+        self._loop = _Loop(engine, jobs, draft)
         self._pieces = self._loop.run()  # refers to the loop and not to self, so no cycle keeps it
 
     def pieces(self) -> Iterator[tuple[int, str]]:
@@ -55,10 +60,13 @@ class Generation:
 class _Loop:
     """Admits jobs while there is room, and passes over those that run until all are finished."""
 
-    def __init__(self, engine: Engine, jobs: list[Job]) -> None:
+    def __init__(self, engine: Engine, jobs: list[Job], draft: Draft | None) -> None:
         self.jobs = jobs
         self.cancelled = False
         self._engine = engine
+        self._speculators = [
+            None if job.options.speculate == "off" else Speculator(job, draft) for job in jobs
+        ]
 
     def run(self) -> Iterator[tuple[int, str]]:
         waiting = list(self.jobs)
@@ -99,21 +107,66 @@ class _Loop:
         return parts
 
     def _step(self, parts: list[tuple[Job, list[int]]]) -> Iterator[tuple[int, str]]:
-        batch: list[tuple[Sequence, list[int]]] = [
-            (job.sequence, tokens) for job, tokens in parts if job.sequence is not None
+        """One pass. Its text comes in the pieces that single tokens would have given."""
+        speculation = self._speculate(parts)
+        guesses = [[] for _ in parts] if speculation is None else speculation.tokens
+        started = time.perf_counter()
+        pieces: list[tuple[int, str]] = []
+        chosen = row = 0
+        # One turn until the wrong guesses are forgotten: no other sequence may come to share them.
+        with self._engine.turn:
+            logits = self._compute(parts, guesses)
+            for part, (job, tokens) in enumerate(parts):
+                rows = logits[row : row + 1 + len(guesses[part])]
+                row += len(rows)
+                del job.pending[: len(tokens)]
+                if job.pending:
+                    continue
+                texts = self._take(job, rows, guesses[part])
+                pieces += [(self.jobs.index(job), text) for text in texts if text]
+                chosen += len(texts)
+                if speculation is not None:
+                    speculation.settle(part, job.history[-1], len(texts) - 1)
+                if job.stop_reason is not None:
+                    self._end(job)
+        if speculation is not None:
+            speculation.finish(chosen, time.perf_counter() - started)
+        yield from pieces
+
+    def _speculate(self, parts: list[tuple[Job, list[int]]]) -> Speculation | None:
+        """Guesses, unless a prompt is in the pass: that fills it anyway."""
+        if any(len(tokens) > 1 or len(job.pending) > 1 for job, tokens in parts):
+            return None
+        speculators = [self._speculators[self.jobs.index(job)] for job, _ in parts]
+        if not any(speculators):
+            return None
+        return Speculation(self._engine.costs, speculators)
+
+    def _compute(self, parts: list[tuple[Job, list[int]]], guesses: list[list[int]]) -> np.ndarray:
+        """Logits [R, V]: of each part's last token, and of each guessed one right after it."""
+        batch = [
+            (job.sequence, tokens + guess)
+            for (job, tokens), guess in zip(parts, guesses, strict=True)
+            if job.sequence is not None
         ]
-        logits = self._engine.compute(batch)  # [R, V], a row for each part
-        for row, (job, tokens) in enumerate(parts):
-            del job.pending[: len(tokens)]
-            if job.pending:
-                continue
-            text = job.take(logits[row])
-            if job.stop_reason is not None:
-                self._end(job)
-            if text:
-                yield self.jobs.index(job), text
+        return self._engine.compute(batch, [1 + len(guess) for guess in guesses])
+
+    def _take(self, job: Job, rows: np.ndarray, guess: list[int]) -> list[str]:
+        """Chooses from rows [1 + guesses, V] while the guesses are right; a text for each token."""
+        assert job.sequence is not None
+        certain = len(job.sequence) - len(guess)
+        texts = [job.take(rows[0])]
+        for token, row in zip(guess, rows[1:], strict=True):
+            if job.stop_reason is not None or job.pending != [token] or self.cancelled:
+                break
+            texts.append(job.take(row))
+        job.sequence.truncate(certain + len(texts) - 1)
+        return texts
 
     def _end(self, job: Job) -> None:
         if job.sequence is not None:
             self._engine.end(job.sequence)
             job.sequence = None
+            speculator = self._speculators[self.jobs.index(job)]
+            if speculator is not None:
+                speculator.close()

@@ -70,6 +70,8 @@ class Job:
         self._logprobs: list[TokenLogprob] = []
         self._cached = 0
         self._choices = 0
+        self._guessed = 0
+        self._right = 0
         self._started = self._first = self._last = time.perf_counter()
 
     def _text_stream(self, request: Request, tokenizer: Tokenizer) -> TextStream | ExactText:
@@ -82,6 +84,23 @@ class Job:
         """How many positions the answer may come to need: all but its last token are computed."""
         most = self.options.max_tokens
         return self._context if most is None else min(self._context, len(self.prompt) + most - 1)
+
+    @property
+    def history(self) -> list[int]:
+        """The prompt and the answer so far; not to be changed."""
+        return self._history
+
+    def choose(self, logits: np.ndarray, history: list[int]) -> int:
+        """What the answer's own sampler would take after `history`, without its constraint."""
+        return self._sampler.choose(logits, history)
+
+    def forced_tokens(self) -> list[int]:
+        """Tokens of the only text that a constraint allows next; often none."""
+        return [] if self._matcher is None else self._matcher.forced()
+
+    def allowed_prefix(self, tokens: list[int]) -> list[int]:
+        """The beginning of some tokens that a constraint allows next."""
+        return tokens if self._matcher is None else self._matcher.allowed_prefix(tokens)
 
     def start(self, sequence: Sequence) -> None:
         """Takes the sequence that holds what is computed of the prompt already."""
@@ -117,6 +136,11 @@ class Job:
         if self.stop_reason is None:
             self._finish("cancelled")
 
+    def count_guesses(self, guessed: int, right: int) -> None:
+        """So many tokens were guessed and checked in a pass, so many of them were right."""
+        self._guessed += guessed
+        self._right += right
+
     def answer(self) -> Answer:
         """What came of it, once it is finished."""
         assert self.stop_reason is not None
@@ -132,6 +156,8 @@ class Job:
                 prefill_seconds=self._first - self._started,
                 decode_tokens=max(0, self._choices - 1),
                 decode_seconds=self._last - self._first,
+                guessed_tokens=self._guessed,
+                right_guesses=self._right,
             ),
             logprobs=None if self.options.top_logprobs is None else tuple(self._logprobs),
         )

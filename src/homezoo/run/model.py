@@ -17,6 +17,7 @@ from homezoo.models.load import load_model
 from homezoo.run.answer import Answer
 from homezoo.run.backend import BackendName
 from homezoo.run.constrain import Constraint, ConstraintCompiler, ConstraintMatcher
+from homezoo.run.draft import Draft
 from homezoo.run.engine import Engine
 from homezoo.run.generate import Generation
 from homezoo.run.job import Request
@@ -40,8 +41,9 @@ class Model:
     Options of generation are those of GenerationOptions: as an object, as keywords, or both.
     """
 
-    def __init__(self, gguf: GGUFFile, engine: Engine) -> None:
+    def __init__(self, gguf: GGUFFile, engine: Engine, draft: Draft | None = None) -> None:
         """Use `open`."""
+        self._draft = draft
         self._gguf: GGUFFile | None = gguf
         self._engine: Engine | None = engine
 
@@ -55,14 +57,17 @@ class Model:
         cache: CacheType = "f16",
         backend: BackendName = "native",
         parallel: int = 1,
+        draft: str | Path | None = None,
     ) -> "Model":
         """Opens a GGUF file; nothing of it is copied, and memory of the cache is taken when used.
 
         `context` is the most tokens of prompt and answer: by default what the model was trained on,
         but at most 4096. `cache` is how keys and values are stored; q8_0 takes about half of f16.
         `parallel` is how many answers of full context can be computed side by side. `threads` is by
-        default the number of processors of this process. Raises GGUFError for a damaged file,
-        UnsupportedError for a model that cannot run, OptionError for a value out of its range.
+        default the number of cores of this process. `draft` is a smaller model of the same
+        vocabulary that guesses ahead; the answers stay the same. Raises GGUFError for a damaged
+        file, UnsupportedError for a model that cannot run, OptionError for a value out of its
+        range or a draft of another vocabulary.
         """
         gguf = GGUFFile.open(path)
         try:
@@ -82,10 +87,11 @@ class Model:
                     stacklevel=2,
                 )
             engine = Engine(loaded, context, cache, backend, threads, parallel)
+            helper = draft and Draft.open(draft, gguf.metadata, engine, threads)
         except BaseException:
             gguf.close()
             raise
-        return cls(gguf, engine)
+        return cls(gguf, engine, helper or None)
 
     def generate(
         self,
@@ -248,7 +254,7 @@ class Model:
         return self._gguf
 
     def _generation(self, requests: list[Request]) -> Generation:
-        return Generation(self.engine, self.tokenizer, requests, self._start_matcher)
+        return Generation(self.engine, self.tokenizer, requests, self._start_matcher, self._draft)
 
     def _start_matcher(self, constraint: Constraint) -> ConstraintMatcher:
         return self._compiler.start(constraint)
@@ -256,6 +262,9 @@ class Model:
     def close(self) -> None:
         """Lets go of file, cache and threads."""
         self._engine = None
+        if self._draft is not None:
+            self._draft.close()
+            self._draft = None
         if self._gguf is not None:
             self._gguf.close()
             self._gguf = None

@@ -9,6 +9,9 @@ from typing import Any
 from homezoo.errors import OptionError
 from homezoo.run.constrain import Constraint
 
+# off: a pass for each token. lookup: guesses from what stood in the text before. auto: those, what
+# a constraint forces, and a draft model where there is one. The answer is the same with each.
+SPECULATE = ("off", "lookup", "auto")
 SEED_END = 1 << 64  # seeds are 64-bit: half of the key of the Philox generator
 
 
@@ -71,6 +74,10 @@ class GenerationOptions:
     top_logprobs: int | None = field(
         default=None,
         metadata={"help": "give log-probabilities of each token and of this many likeliest ones"},
+    )
+    speculate: str = field(
+        default="auto",
+        metadata={"help": "guess tokens ahead while that saves time: off, lookup, auto"},
     )
     constraint: Constraint | None = field(
         default=None, metadata={"help": "what the answer must look like"}
@@ -141,6 +148,10 @@ class GenerationOptions:
                 raise OptionError(
                     f"logit_bias of token {token} is {bias!r}; expected a number below infinity"
                 )
+        if self.speculate not in SPECULATE:
+            raise OptionError(
+                f"speculate is {self.speculate!r}; expected one of {', '.join(SPECULATE)}"
+            )
         if self.constraint is not None and not isinstance(self.constraint, Constraint):
             raise OptionError(
                 f"constraint is {self.constraint!r}; expected Constraint.json_schema(…), "
