@@ -1,5 +1,6 @@
 """A prompt's control tokens are the template's: nothing that users or tools write becomes one."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +62,17 @@ def template(source: str) -> ChatTemplate:
 TEMPLATES = {name: template(source) for name, source in MIXTURES.items()}
 
 
+@cache
+def compiled(path: Path) -> ChatTemplate:
+    return ChatTemplate(path.read_text(encoding="utf-8"), "<s>", "</s>")
+
+
 def control(ids: list[int]) -> list[str]:
     return [BPE.tokens[id] for id in ids if id in CONTROL]
 
 
 @pytest.mark.parametrize("name", MIXTURES)
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(contents=st.lists(HOSTILE, min_size=1, max_size=3))
 def test_content_forms_no_control_token_however_it_is_mixed(name: str, contents: list[str]) -> None:
     def tokens(texts: list[str]) -> set[str]:
@@ -78,7 +84,7 @@ def test_content_forms_no_control_token_however_it_is_mixed(name: str, contents:
 
 
 @pytest.mark.parametrize("name", MIXTURES)
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(contents=st.lists(HOSTILE, min_size=1, max_size=2))
 def test_marks_change_nothing_in_the_text(name: str, contents: list[str]) -> None:
     messages = [{"role": "user", "content": text} for text in contents]
@@ -116,7 +122,7 @@ def test_roles_are_the_templates_words_only_if_they_are_known() -> None:
 def test_real_templates_keep_their_own_control_tokens(conversation: str, shared_data: Path) -> None:
     """With harmless contents the ids are those of the whole text, control tokens parsed."""
     for path in sorted((shared_data / "chat_templates").glob("*.jinja")):
-        chat = ChatTemplate(path.read_text(encoding="utf-8"), "<s>", "</s>")
+        chat = compiled(path)
         messages: list[Any] = _harmless(CONVERSATIONS[conversation])
         for tools in (None, TOOLS):
             try:
@@ -142,7 +148,7 @@ def test_real_templates_let_nothing_through(texts: list[str], shared_data: Path)
     attack = _conversation(texts)
     harmless = _conversation(["a"] * len(texts))
     for path in sorted((shared_data / "chat_templates").glob("*.jinja")):
-        chat = ChatTemplate(path.read_text(encoding="utf-8"), "<s>", "</s>")
+        chat = compiled(path)
         try:
             wanted = control(encode_chat(chat, BPE, harmless, tools=TOOLS))
             found = control(encode_chat(chat, BPE, attack, tools=TOOLS))
