@@ -123,6 +123,13 @@ static void merge_block(Softmax& all, float* out, float highest, float sum, cons
   });
 }
 
+// What weighted values are multiplied by in the end: 1 / sum, the sum with the sink's share where there is one.
+static float share(const Softmax& all, const float* sink) {
+  if (!sink) return 1.0f / all.sum;
+  const float top = *sink > all.highest ? *sink : all.highest, keep = exp1(all.highest - top);
+  return keep / fma1(all.sum, keep, exp1(*sink - top));
+}
+
 // Scratch: 2 * 64 * width floats for a block's keys and values, one part, 64 scores, and a Softmax for each query.
 static void attend(const AttentionJob* jobs, int count, float* scratch) {
   const int width = jobs[0].width, heads = jobs[0].heads;
@@ -151,6 +158,9 @@ static void attend(const AttentionJob* jobs, int count, float* scratch) {
       const int n = (page == job.last / kPage ? job.last % kPage : kPage - 1) - from + 1;
       for (int h = 0; h < heads; h++) {
         score_rows(job.queries + h * width, keys + from * width, width, width, n, job.scale, scores);
+        if (job.cap > 0) soft_cap(scores, job.cap, size_t(n), scores);
+        if (job.slopes)
+          for (int i = 0; i < n; i++) scores[i] = fma1(job.slopes[h], float(page * kPage + from + i - job.last), scores[i]);
         float highest = scores[0];
         for (int i = 1; i < n; i++) highest = scores[i] > highest ? scores[i] : highest;
         const float sum = soften(scores, n, highest);
@@ -163,7 +173,7 @@ static void attend(const AttentionJob* jobs, int count, float* scratch) {
   for (int j = 0; j < count; j++)
     for (int h = 0; h < heads; h++) {
       float* out = jobs[j].output + h * width;
-      const Floats8 inverse = set8(1.0f / state[j * heads + h].sum);
+      const Floats8 inverse = set8(share(state[j * heads + h], jobs[j].sinks ? jobs[j].sinks + h : nullptr));
       each8(size_t(width), [&](size_t i, int lanes) {
         store_some8(out + i, mul8(load_some8(out + i, lanes), inverse), lanes);
       });

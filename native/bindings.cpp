@@ -1,16 +1,18 @@
 // The only file that knows Python: checks shapes and types, then calls. std::invalid_argument becomes ValueError.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 #include <cstring>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
-#include "limits.h"
+#include "machine_limits.h"
 #include "program.h"
 
 namespace nb = nanobind;
@@ -92,17 +94,31 @@ std::vector<std::string> section_names() {
   return names;
 }
 
+void bind_experts(nb::class_<Program>& program) {
+  program.def("route", &Program::route, "scores"_a, "slots"_a)
+      .def("expert_matmul", [](Program& p, int x, int routing, const Rows& weight, int type, int width, int experts) {
+        return p.expert_matmul(x, routing, type, weight_of(weight, type, width), int(weight.shape(0)), experts);
+      }, "x"_a, "routing"_a, array("weight"), "type"_a, "width"_a, "experts"_a, nb::keep_alive<1, 4>())
+      .def("expert_bias", [](Program& p, int x, int routing, const Floats& bias, int experts) {
+        return p.expert_bias(x, routing, copy_of(bias), experts);
+      }, "x"_a, "routing"_a, array("bias"), "experts"_a)
+      .def("expert_sum", &Program::expert_sum, "x"_a, "routing"_a);
+}
+
 void bind_program(nb::module_& m) {
   nb::class_<Threads>(m, "Threads", "A pool of threads that programs share; one program runs at a time.")
       .def(nb::init<int>(), "count"_a)
       .def_prop_ro("count", &Threads::count);
 
-  nb::class_<Program>(m, "Program", "A recorded forward pass; values are numbered in the order they are made.")
-      .def("__init__", [](Program* self, std::shared_ptr<Threads> threads) {
+  nb::class_<Program> program(m, "Program", "A recorded forward pass; values are numbered in the order they are made.");
+  program.def("__init__", [](Program* self, std::shared_ptr<Threads> threads) {
         new (self) Program(std::move(threads), active_section());
       }, "threads"_a)
       .def("embed", [](Program& p, const Rows& table, int type, int width) {
         return p.embed(type, weight_of(table, type, width), int(table.shape(0)));
+      }, array("table"), "type"_a, "width"_a, nb::keep_alive<1, 2>())
+      .def("embed_positions", [](Program& p, const Rows& table, int type, int width) {
+        return p.embed_positions(type, weight_of(table, type, width), int(table.shape(0)));
       }, array("table"), "type"_a, "width"_a, nb::keep_alive<1, 2>())
       .def("matmul", [](Program& p, int x, const Rows& weight, int type, int width) {
         return p.matmul(x, type, weight_of(weight, type, width), int(weight.shape(0)));
@@ -121,15 +137,24 @@ void bind_program(nb::module_& m) {
       .def("add_bias", [](Program& p, int x, const Floats& bias) { return p.add_bias(x, copy_of(bias)); }, "x"_a,
            array("bias"))
       .def("silu_mul", &Program::silu_mul, "gate"_a, "up"_a)
-      .def("gelu", &Program::gelu, "x"_a)
+      .def("gelu", &Program::gelu, "x"_a, "exact"_a = false)
+      .def("scale", &Program::scale, "x"_a, "factor"_a)
+      .def("multiply", &Program::multiply, "x"_a, "y"_a)
+      .def("columns", &Program::columns, "x"_a, "start"_a, "stop"_a)
+      .def("soft_cap", &Program::soft_cap, "x"_a, "cap"_a)
+      .def("clamped_swiglu", &Program::clamped_swiglu, "gate"_a, "up"_a, "alpha"_a, "limit"_a)
       .def("rope", [](Program& p, int x, const Doubles& frequencies, int head_width, bool halves, float magnitude) {
         const double* f = frequencies.data();
         return p.rope(x, {{f, f + frequencies.shape(0)}, magnitude}, head_width, halves);
       }, "x"_a, array("frequencies"), "head_width"_a, "halves"_a, "magnitude"_a)
       .def("attention", [](Program& p, int q, int k, int v, const Pages& keys, const Pages& values, int width, bool q8,
-                           float scale, int window) {
-        return p.attention(q, k, v, cache_of(keys, values, width, q8), scale, window);
+                           float scale, int window, float cap, bool causal, const std::optional<Floats>& slopes,
+                           const std::optional<Floats>& sinks) {
+        const auto copied = [](const std::optional<Floats>& a) { return a ? copy_of(*a) : std::vector<float>(); };
+        return p.attention(q, k, v, cache_of(keys, values, width, q8),
+                           {scale, window, cap, causal, copied(slopes), copied(sinks)});
       }, "q"_a, "k"_a, "v"_a, array("keys"), array("values"), "head_width"_a, "q8"_a, "scale"_a, "window"_a,
+           "cap"_a = 0.0f, "causal"_a = true, array("slopes") = nb::none(), array("sinks") = nb::none(),
            nb::keep_alive<1, 5>(), nb::keep_alive<1, 6>())
       .def("select", &Program::select, "x"_a)
       .def("finish", &Program::finish, "output"_a)
@@ -137,6 +162,7 @@ void bind_program(nb::module_& m) {
       .def_prop_ro("memory_bytes", &Program::memory_bytes)
       .def("run", &run, array("tokens"), array("positions"), array("sequences"), array("blocks"), array("rows"),
            "The output for a batch: float32 [rows or tokens, width].");
+  bind_experts(program);
 }
 
 }  // namespace

@@ -69,6 +69,9 @@ static Section make_section(const char* name, int many_from, int tile_rows) {
   s.layer_norm = layer_norm;
   s.silu_mul = silu_mul;
   s.gelu = gelu;
+  s.gelu_erf = gelu_erf;
+  s.soft_cap = soft_cap;
+  s.clamped_swiglu = clamped_swiglu;
   s.read_all = read_all;
   s.peak_int8 = peak_int8;
   s.peak_fp32 = peak_fp32;

@@ -10,9 +10,10 @@ namespace homezoo {
 struct Embed : Operation {
   int type;
   Weight table;
+  bool by_position = false;  // rows of the table are positions instead of tokens
   void run(Step& s, int token, uint8_t*) const override {
-    s.section.dequantize[type](table.data + size_t(s.batch.tokens[token]) * table.row_bytes,
-                               s.floats(writes, token), table.width);
+    const int32_t row = by_position ? s.batch.positions[token] : s.batch.tokens[token];
+    s.section.dequantize[type](table.data + size_t(row) * table.row_bytes, s.floats(writes, token), table.width);
   }
 };
 
@@ -68,8 +69,50 @@ struct SiluMul : Operation {
 };
 
 struct Gelu : Operation {
+  bool exact;
   void run(Step& s, int token, uint8_t*) const override {
-    s.section.gelu(s.floats(reads[0], token), size_t(s.values[size_t(writes)].width), s.floats(writes, token));
+    const auto kernel = exact ? s.section.gelu_erf : s.section.gelu;
+    kernel(s.floats(reads[0], token), size_t(s.values[size_t(writes)].width), s.floats(writes, token));
+  }
+};
+
+struct Scale : Operation {
+  float factor;
+  void run(Step& s, int token, uint8_t*) const override {
+    const float* x = s.floats(reads[0], token);
+    float* out = s.floats(writes, token);
+    for (int i = 0; i < s.values[size_t(writes)].width; i++) out[i] = x[i] * factor;
+  }
+};
+
+struct Multiply : Operation {
+  void run(Step& s, int token, uint8_t*) const override {
+    const float *x = s.floats(reads[0], token), *y = s.floats(reads[1], token);
+    float* out = s.floats(writes, token);
+    for (int i = 0; i < s.values[size_t(writes)].width; i++) out[i] = x[i] * y[i];
+  }
+};
+
+struct Columns : Operation {
+  int start;
+  void run(Step& s, int token, uint8_t*) const override {
+    std::memcpy(s.floats(writes, token), s.floats(reads[0], token) + start,
+                size_t(s.values[size_t(writes)].width) * sizeof(float));
+  }
+};
+
+struct SoftCap : Operation {
+  float cap;
+  void run(Step& s, int token, uint8_t*) const override {
+    s.section.soft_cap(s.floats(reads[0], token), cap, size_t(s.values[size_t(writes)].width), s.floats(writes, token));
+  }
+};
+
+struct ClampedSwiglu : Operation {
+  float alpha, limit;
+  void run(Step& s, int token, uint8_t*) const override {
+    s.section.clamped_swiglu(s.floats(reads[0], token), s.floats(reads[1], token), alpha, limit,
+                             size_t(s.values[size_t(writes)].width), s.floats(writes, token));
   }
 };
 
@@ -165,68 +208,6 @@ struct Matmul : Operation {
   }
   size_t scratch_bytes() const override {  // panels of one chunk: codes, scales, group scales; or float rows
     return size_t(tile) * size_t(weight.width) * 2 + 16 * size_t(weight.width) + 4096;
-  }
-};
-
-struct StoreCache : Operation {  // reads k and v of a token, writes them into the cache; its value is empty
-  CacheView cache;
-  void run(Step& s, int token, uint8_t*) const override {
-    const int position = s.batch.positions[token];
-    const int block = s.batch.blocks[s.batch.sequences[token] * s.batch.blocks_each + position / 64];
-    const size_t row = cache.q8 ? size_t(cache.width) / 32 * 34 : size_t(cache.width) * 2;
-    for (int g = 0; g < cache.groups; g++) {
-      const size_t at = ((size_t(block) * size_t(cache.groups) + size_t(g)) * 64 + size_t(position % 64)) * row;
-      s.section.store(s.floats(reads[0], token) + g * cache.width, cache.width, cache.keys + at, cache.q8);
-      s.section.store(s.floats(reads[1], token) + g * cache.width, cache.width, cache.values + at, cache.q8);
-    }
-  }
-};
-
-struct Attend : Operation {  // one task: up to kQueries neighbouring tokens of one sequence, one key-value head
-  static constexpr int kQueries = 16;
-  CacheView cache;
-  int heads, window;  // all query heads; 0: no window
-  float scale;
-  bool by_token() const override { return false; }
-  int tasks(const Step& s) const override {
-    int runs = 0;
-    for (int t = 0; t < s.batch.token_count; t = next_run(s, t)) runs++;
-    return runs * cache.groups;
-  }
-  static int next_run(const Step& s, int t) {
-    const int first = t;
-    do t++;
-    while (t < s.batch.token_count && t < first + kQueries && s.batch.sequences[t] == s.batch.sequences[first]);
-    return t;
-  }
-  void run(Step& s, int task, uint8_t* scratch) const override {
-    int t = 0;
-    for (int skip = task / cache.groups; skip > 0; skip--) t = next_run(s, t);
-    const int end = next_run(s, t), group = task % cache.groups, each = heads / cache.groups;
-    const size_t row = cache.q8 ? size_t(cache.width) / 32 * 34 : size_t(cache.width) * 2;
-    AttentionJob jobs[kQueries];
-    for (int i = t; i < end; i++) {
-      const int position = s.batch.positions[i];
-      const int first = window && position >= window ? position - window + 1 : 0;
-      const size_t head = size_t(group * each * cache.width), offset = size_t(group) * 64 * row;
-      jobs[i - t] = {s.floats(reads[0], i) + head,
-                     s.floats(writes, i) + head,
-                     cache.keys + offset,
-                     cache.values + offset,
-                     s.batch.blocks + size_t(s.batch.sequences[i]) * size_t(s.batch.blocks_each),
-                     size_t(cache.groups) * 64 * row,
-                     row,
-                     each,
-                     cache.width,
-                     first,
-                     position,
-                     scale,
-                     cache.q8};
-    }
-    s.section.attend(jobs, end - t, reinterpret_cast<float*>(scratch));
-  }
-  size_t scratch_bytes() const override {
-    return sizeof(float) * (size_t(cache.width) * 129 + 64 + size_t(2 * kQueries * heads / cache.groups)) + 64;
   }
 };
 

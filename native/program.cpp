@@ -48,7 +48,7 @@ void Program::finish(int output) {
   size_t scratch = kLine;
   for (const auto& op : operations_) scratch = std::max(scratch, to_line(op->scratch_bytes()));
   scratch_.resize(scratch * size_t(threads_->count()) + kLine);
-  counters_ = std::make_unique<std::atomic<int>[]>(stages_.size());
+  shares_ = std::make_unique<Share[]>(stages_.size() * size_t(threads_->count()));
 }
 
 void Program::check(const BatchView& b) const {
@@ -60,6 +60,9 @@ void Program::check(const BatchView& b) const {
       refuse("sequence " + std::to_string(b.sequences[i]) + " is outside the page table" + at);
     if (b.positions[i] < 0 || b.positions[i] / 64 >= b.blocks_each)
       refuse("position " + std::to_string(b.positions[i]) + " is outside the page table" + at);
+    if (b.positions[i] >= positions_)
+      refuse("position " + std::to_string(b.positions[i]) + " is beyond the " + std::to_string(positions_) +
+             " that the model has learned" + at);
     const int32_t* pages = b.blocks + size_t(b.sequences[i]) * size_t(b.blocks_each);
     for (int p = 0; p <= b.positions[i] / 64; p++)
       if (pages[p] < 0 || pages[p] >= cache_blocks_)
@@ -94,8 +97,24 @@ void Program::run(const BatchView& batch, float* out) {
   const std::lock_guard<std::mutex> alone(threads_->in_use());
   Step step{section_, batch, {}, values_};
   place(step, batch, out);
-  for (size_t i = 0; i < stages_.size(); i++) counters_[i].store(0, std::memory_order_relaxed);
+  for (size_t i = 0; i < stages_.size() * size_t(threads_->count()); i++)
+    shares_[i].taken.store(0, std::memory_order_relaxed);
   threads_->run([&](int thread) { work(step, thread); });
+}
+
+// The next of `count` tasks, or -1. A thread has a run of neighbouring tasks of its own, so that it reads memory in
+// one stream (chunks dealt out in turn reached 17 of 24 GB/s), and helps the others when it has finished.
+int Program::take(size_t stage, int thread, int count) {
+  const int threads = threads_->count();
+  for (int k = 0; k < threads; k++) {
+    const int owner = (thread + k) % threads;
+    const int begin = int(int64_t(count) * owner / threads), end = int(int64_t(count) * (owner + 1) / threads);
+    std::atomic<int>& taken = shares_[stage * size_t(threads) + size_t(owner)].taken;
+    if (begin + taken.load(std::memory_order_relaxed) >= end) continue;
+    const int task = begin + taken.fetch_add(1, std::memory_order_relaxed);
+    if (task < end) return task;
+  }
+  return -1;
 }
 
 void Program::work(Step& step, int thread) {
@@ -104,18 +123,15 @@ void Program::work(Step& step, int thread) {
     const Stage& stage = stages_[s];
     if (stage.by_token) {
       const int count = step.count(stage.domain);
-      for (int t; (t = counters_[s].fetch_add(1, std::memory_order_relaxed)) < count;)
+      for (int t; (t = take(s, thread, count)) >= 0;)
         for (int index : stage.operations) operations_[size_t(index)]->run(step, t, scratch);
     } else {
-      int first = 0, task = counters_[s].fetch_add(1, std::memory_order_relaxed);
-      for (int index : stage.operations) {
-        const Operation& op = *operations_[size_t(index)];
-        const int count = op.tasks(step);
-        while (task < first + count) {
-          op.run(step, task - first, scratch);
-          task = counters_[s].fetch_add(1, std::memory_order_relaxed);
-        }
-        first += count;
+      int count = 0;
+      for (int index : stage.operations) count += operations_[size_t(index)]->tasks(step);
+      for (int task; (task = take(s, thread, count)) >= 0;) {
+        size_t i = 0;
+        for (int tasks; task >= (tasks = operations_[size_t(stage.operations[i])]->tasks(step)); i++) task -= tasks;
+        operations_[size_t(stage.operations[i])]->run(step, task, scratch);
       }
     }
     if (s + 1 < stages_.size()) threads_->barrier().wait();

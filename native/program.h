@@ -33,6 +33,14 @@ struct RopeTable {
   float magnitude;
 };
 
+struct AttentionForm {
+  float scale;
+  int window;  // positions a token sees, itself included; 0: all
+  float cap;   // 0: none
+  bool causal;
+  std::vector<float> slopes, sinks;  // [heads] or empty
+};
+
 enum class Domain { tokens, rows };
 
 // A value of the program; `bytes` is per token.
@@ -65,6 +73,7 @@ class Program {
       : threads_(std::move(threads)), section_(section) {}
 
   int embed(int type, Weight table, int vocabulary);
+  int embed_positions(int type, Weight table, int positions);
   int select(int x);
   int matmul(int x, int type, Weight weight, int rows);
   int rms_norm(int x, std::vector<float> weight, float eps, int group);
@@ -72,9 +81,19 @@ class Program {
   int add(int x, int y, float scale);  // x + scale * y
   int add_bias(int x, std::vector<float> bias);
   int silu_mul(int gate, int up);
-  int gelu(int x);
+  int gelu(int x, bool exact);
+  int scale(int x, float factor);
+  int multiply(int x, int y);
+  int columns(int x, int start, int stop);  // values start to stop - 1 of each row
+  int soft_cap(int x, float cap);
+  int clamped_swiglu(int gate, int up, float alpha, float limit);
+  // A routing is a value of 2 * slots floats: the numbers of the experts chosen, then their weights.
+  int route(int scores, int slots);
+  int expert_matmul(int x, int routing, int type, Weight weight, int rows, int experts);  // [tokens, slots * rows]
+  int expert_bias(int x, int routing, std::vector<float> bias, int experts);
+  int expert_sum(int x, int routing);  // the slots' rows, weighted: [tokens, width / slots]
   int rope(int x, RopeTable table, int head_width, bool halves);
-  int attention(int q, int k, int v, CacheView cache, float scale, int window);
+  int attention(int q, int k, int v, CacheView cache, AttentionForm form);
   void finish(int output);
 
   int output_width() const { return values_[size_t(output_)].width; }
@@ -89,15 +108,29 @@ class Program {
     bool by_token;
     Domain domain;
   };
+  template <class Op>  // an operation on rows of its first value's domain, with a value to write
+  std::unique_ptr<Op> make(std::vector<int> reads, int new_width) {
+    for (int value : reads) width(value);
+    auto op = std::make_unique<Op>();
+    op->domain = values_[size_t(reads[0])].domain;
+    op->writes = new_value(new_width, op->domain, size_t(new_width) * 4);
+    op->reads = std::move(reads);
+    return op;
+  }
+  struct alignas(64) Share {  // a cache line each, so that threads do not disturb each other
+    std::atomic<int> taken;
+  };
   int new_value(int width, Domain domain, size_t bytes);
   void of_tokens(int value, const char* operation) const;
   int append(std::unique_ptr<Operation> op);
   void add_to_stage(int op);
   bool depends(const Stage& stage, const Operation& op) const;
   int rounded(int x, Rounding rounding);
+  int slots_of(int routing, const char* operation) const;
   void place(Step& step, const BatchView& batch, float* out);
   void check(const BatchView& batch) const;
   void work(Step& step, int thread);
+  int take(size_t stage, int thread, int count);
 
   std::shared_ptr<Threads> threads_;
   const Section& section_;
@@ -106,9 +139,9 @@ class Program {
   std::vector<Stage> stages_;
   std::vector<std::pair<std::pair<int, Rounding>, int>> roundings_;
   std::vector<std::pair<RopeTable, int>> rope_tables_;
-  int output_ = -1, slots_ = 0, vocabulary_ = 1 << 30, cache_blocks_ = 1 << 30;
+  int output_ = -1, slots_ = 0, vocabulary_ = 1 << 30, positions_ = 1 << 30, cache_blocks_ = 1 << 30;
   std::vector<uint8_t> arena_, scratch_;
-  std::unique_ptr<std::atomic<int>[]> counters_;
+  std::unique_ptr<Share[]> shares_;  // [stages][threads]
 };
 
 struct Step {

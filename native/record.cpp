@@ -69,6 +69,15 @@ int Program::embed(int type, Weight table, int vocabulary) {
   return append(std::move(op));
 }
 
+int Program::embed_positions(int type, Weight table, int positions) {
+  const int tokens = vocabulary_;
+  const int result = embed(type, table, positions);
+  vocabulary_ = tokens;
+  positions_ = std::min(positions_, positions);
+  static_cast<Embed&>(*operations_.back()).by_position = true;
+  return result;
+}
+
 int Program::select(int x) {
   of_tokens(x, "select");
   auto op = std::make_unique<Select>();
@@ -167,14 +176,6 @@ int Program::silu_mul(int gate, int up) {
   return append(std::move(op));
 }
 
-int Program::gelu(int x) {
-  auto op = std::make_unique<Gelu>();
-  op->reads = {x};
-  op->domain = values_[size_t(x)].domain;
-  op->writes = new_value(width(x), op->domain, size_t(width(x)) * 4);
-  return append(std::move(op));
-}
-
 int Program::rope(int x, RopeTable table, int head_width, bool halves) {
   of_tokens(x, "rope");
   const int pairs = int(table.frequencies.size());
@@ -197,29 +198,6 @@ int Program::rope(int x, RopeTable table, int head_width, bool halves) {
   op->head_width = head_width;
   op->halves = halves;
   op->writes = new_value(width(x), Domain::tokens, size_t(width(x)) * 4);
-  return append(std::move(op));
-}
-
-int Program::attention(int q, int k, int v, CacheView cache, float scale, int window) {
-  for (int value : {q, k, v}) of_tokens(value, "attention");
-  if (window < 0) refuse("attention: window of " + std::to_string(window) + " positions");
-  const int each = cache.groups * cache.width;
-  if (width(k) != each || width(v) != each || width(q) % each || (cache.q8 && cache.width % 32))
-    refuse("attention: queries of " + std::to_string(width(q)) + " and keys of " + std::to_string(width(k)) +
-           " values for " + std::to_string(cache.groups) + " key-value heads of " + std::to_string(cache.width));
-  cache_blocks_ = std::min(cache_blocks_, cache.block_count);
-  auto store = std::make_unique<StoreCache>();
-  store->reads = {k, v};
-  store->cache = cache;
-  store->writes = new_value(0, Domain::tokens, 0);
-  const int stored = append(std::move(store));
-  auto op = std::make_unique<Attend>();
-  op->reads = {q, stored};
-  op->cache = cache;
-  op->heads = width(q) / cache.width;
-  op->window = window;
-  op->scale = scale;
-  op->writes = new_value(width(q), Domain::tokens, size_t(width(q)) * 4);
   return append(std::move(op));
 }
 

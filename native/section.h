@@ -49,6 +49,9 @@ struct AttentionJob {
   int first, last;       // positions seen, both included
   float scale;
   bool q8;               // rows are q8_0 blocks instead of f16
+  float cap = 0;                  // scores are bent below it; 0: no cap
+  const float* slopes = nullptr;  // [heads] or none: ALiBi, added to a score per position of distance
+  const float* sinks = nullptr;   // [heads] or none: a score that takes its share of the softmax and gives no value
 };
 
 struct Section {
@@ -65,7 +68,10 @@ struct Section {
   void (*rms_norm)(const float* x, const float* weight, float eps, int width, float* y);
   void (*layer_norm)(const float* x, const float* weight, const float* bias, float eps, int width, float* y);
   void (*silu_mul)(const float* gate, const float* up, size_t n, float* y);
-  void (*gelu)(const float* x, size_t n, float* y);
+  void (*gelu)(const float* x, size_t n, float* y);      // the tanh form
+  void (*gelu_erf)(const float* x, size_t n, float* y);  // the exact form
+  void (*soft_cap)(const float* x, float cap, size_t n, float* y);
+  void (*clamped_swiglu)(const float* gate, const float* up, float alpha, float limit, size_t n, float* y);
   uint64_t (*read_all)(const uint8_t* p, size_t bytes);  // bytes: a multiple of 128
   double (*peak_int8)(int rounds);  // multiply-adds done, everything in registers
   double (*peak_fp32)(int rounds);

@@ -26,6 +26,14 @@ class Program:
         type: int,
         width: int,
     ) -> int: ...
+    def embed_positions(
+        self,
+        table: Annotated[
+            NDArray[numpy.uint8], dict(shape=(None, None), order="C", device="cpu", writable=False)
+        ],
+        type: int,
+        width: int,
+    ) -> int: ...
     def matmul(
         self,
         x: int,
@@ -71,7 +79,12 @@ class Program:
         ],
     ) -> int: ...
     def silu_mul(self, gate: int, up: int) -> int: ...
-    def gelu(self, x: int) -> int: ...
+    def gelu(self, x: int, exact: bool = False) -> int: ...
+    def scale(self, x: int, factor: float) -> int: ...
+    def multiply(self, x: int, y: int) -> int: ...
+    def columns(self, x: int, start: int, stop: int) -> int: ...
+    def soft_cap(self, x: int, cap: float) -> int: ...
+    def clamped_swiglu(self, gate: int, up: int, alpha: float, limit: float) -> int: ...
     def rope(
         self,
         x: int,
@@ -97,6 +110,16 @@ class Program:
         q8: bool,
         scale: float,
         window: int,
+        cap: float = 0.0,
+        causal: bool = True,
+        slopes: Annotated[
+            NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)
+        ]
+        | None = None,
+        sinks: Annotated[
+            NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)
+        ]
+        | None = None,
     ) -> int: ...
     def select(self, x: int) -> int: ...
     def finish(self, output: int) -> None: ...
@@ -122,6 +145,29 @@ class Program:
         ],
     ) -> Annotated[NDArray[numpy.float32], dict(shape=(None, None))]:
         """The output for a batch: float32 [rows or tokens, width]."""
+
+    def route(self, scores: int, slots: int) -> int: ...
+    def expert_matmul(
+        self,
+        x: int,
+        routing: int,
+        weight: Annotated[
+            NDArray[numpy.uint8], dict(shape=(None, None), order="C", device="cpu", writable=False)
+        ],
+        type: int,
+        width: int,
+        experts: int,
+    ) -> int: ...
+    def expert_bias(
+        self,
+        x: int,
+        routing: int,
+        bias: Annotated[
+            NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)
+        ],
+        experts: int,
+    ) -> int: ...
+    def expert_sum(self, x: int, routing: int) -> int: ...
 
 def dequantize(
     rows: Annotated[

@@ -83,6 +83,38 @@ def test_gelu(size: float) -> None:
     check(lambda ops, x: ops.gelu(x), draw(1003, size=size), rtol=1e-5, atol=size * 4 * ULP)
 
 
+@pytest.mark.parametrize("size", [1e-6, 1.0, 10.0, 1000.0])
+def test_gelu_with_erf(size: float) -> None:
+    # the polynomial's error is 1.5e-7 of x at most
+    x = draw(1003, size=size)
+    check(lambda ops, v: ops.gelu(v, exact=True), x, rtol=4 * ULP, atol=size * 4e-7)
+
+
+@pytest.mark.parametrize("cap", [30.0, 50.0])
+@pytest.mark.parametrize("size", [1e-3, 1.0, 100.0, 1e5])
+def test_soft_cap(size: float, cap: float) -> None:
+    check(lambda ops, x: ops.soft_cap(x, cap), draw(1003, size=size), rtol=0, atol=cap * 4e-7)
+
+
+def test_clamped_swiglu() -> None:
+    gate, up = draw(1003, 1, size=6), draw(1003, 2, size=6)
+    check(lambda ops, g, u: ops.clamped_swiglu(g, u, 1.702, 7.0), gate, up, rtol=8 * ULP, atol=1e-5)
+
+
+def test_scale_multiply_and_columns_are_exact() -> None:
+    check(lambda ops, x: ops.scale(x, 0.3), draw(77), rtol=0)
+    check(lambda ops, x, y: ops.multiply(x, y), draw(77), draw(77, 1), rtol=0)
+    check(lambda ops, x: ops.columns(x, 5, 40), draw(77), rtol=0)
+
+
+def test_embedding_of_positions() -> None:
+    table = tensor_of("positions", draw(24)[[0, 1, 2, 3, 4, 0, 1]])
+    places = [6, 0, 3, 3, 2]
+    check(lambda ops, x: ops.add(x, ops.embed_positions(table)), draw(24), rtol=0, positions=places)
+    with pytest.raises(ValueError, match="position 7 is beyond the 7 that the model has learned"):
+        compute(lambda ops, x: ops.embed_positions(table), draw(24), positions=[7, 0, 0, 0, 0])
+
+
 def test_add_and_add_bias_are_exact() -> None:
     bias = vector(77, 3)
     check(lambda ops, x, y: ops.add(x, y), draw(77), draw(77, 1), rtol=0)

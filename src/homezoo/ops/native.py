@@ -10,7 +10,7 @@ import numpy as np
 from homezoo import _native
 from homezoo.formats.blocks import dequantize
 from homezoo.formats.tensor import Tensor
-from homezoo.ops.protocol import BatchArrays, CacheArrays, Forward
+from homezoo.ops.protocol import CAUSAL, AttentionForm, BatchArrays, CacheArrays, Forward
 
 
 class NativeOps:
@@ -22,6 +22,9 @@ class NativeOps:
 
     def embed(self, table: Tensor) -> int:
         return self.program.embed(table.data, table.type, table.width)
+
+    def embed_positions(self, table: Tensor) -> int:
+        return self.program.embed_positions(table.data, table.type, table.width)
 
     def rms_norm(self, x: int, weight: Tensor, eps: float, group: int | None = None) -> int:
         return self.program.rms_norm(x, _vector(weight), eps)
@@ -47,8 +50,38 @@ class NativeOps:
     def silu_mul(self, gate: int, up: int) -> int:
         return self.program.silu_mul(gate, up)
 
-    def gelu(self, x: int) -> int:
-        return self.program.gelu(x)
+    def clamped_swiglu(self, gate: int, up: int, alpha: float, limit: float) -> int:
+        return self.program.clamped_swiglu(gate, up, alpha, limit)
+
+    def gelu(self, x: int, exact: bool = False) -> int:
+        return self.program.gelu(x, exact)
+
+    def scale(self, x: int, factor: float) -> int:
+        return self.program.scale(x, factor)
+
+    def multiply(self, x: int, y: int) -> int:
+        return self.program.multiply(x, y)
+
+    def columns(self, x: int, start: int, stop: int) -> int:
+        return self.program.columns(x, start, stop)
+
+    def soft_cap(self, x: int, cap: float) -> int:
+        return self.program.soft_cap(x, cap)
+
+    def route(self, scores: int, slots: int) -> int:
+        return self.program.route(scores, slots)
+
+    def expert_matmul(self, x: int, routing: int, weight: Tensor) -> int:
+        experts = weight.shape[0]
+        return self.program.expert_matmul(
+            x, routing, weight.data, weight.type, weight.width, experts
+        )
+
+    def expert_bias(self, x: int, routing: int, bias: Tensor) -> int:
+        return self.program.expert_bias(x, routing, _vector(bias), bias.shape[0])
+
+    def expert_sum(self, x: int, routing: int) -> int:
+        return self.program.expert_sum(x, routing)
 
     def rope(
         self,
@@ -62,12 +95,21 @@ class NativeOps:
         return self.program.rope(x, table, head_width, halves, magnitude)
 
     def attention(
-        self, q: int, k: int, v: int, layer: int, scale: float, window: int | None = None
+        self,
+        q: int,
+        k: int,
+        v: int,
+        layer: int,
+        scale: float,
+        window: int | None = None,
+        form: AttentionForm = CAUSAL,
     ) -> int:
         keys, values = self.cache.k[layer], self.cache.v[layer]
         q8 = self.cache.type == "q8_0"
         width = self.cache.head_width
-        return self.program.attention(q, k, v, keys, values, width, q8, scale, window or 0)
+        slopes, sinks = _per_head(form.slopes), _per_head(form.sinks)
+        seen = window or 0, form.cap or 0.0, form.causal
+        return self.program.attention(q, k, v, keys, values, width, q8, scale, *seen, slopes, sinks)
 
     def select(self, x: int) -> int:
         return self.program.select(x)
@@ -90,6 +132,11 @@ def compile_native(
         )
 
     return run
+
+
+def _per_head(values: np.ndarray | None) -> np.ndarray | None:
+    """float32 [H], or None."""
+    return None if values is None else np.ascontiguousarray(values, np.float32)
 
 
 def _vector(tensor: Tensor) -> np.ndarray:

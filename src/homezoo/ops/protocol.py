@@ -7,6 +7,7 @@ H query heads, G key-value heads, E width of a head.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,11 +18,29 @@ Array = Any
 BLOCK_POSITIONS = 64  # positions of a cache block: attention walks the cache in these and merges
 
 
+@dataclass(frozen=True, eq=False)
+class AttentionForm:
+    """What some models do to the scores, and who is seen."""
+
+    slopes: np.ndarray | None = (
+        None  # float32 [H]: ALiBi, what each position of distance takes away
+    )
+    sinks: np.ndarray | None = None  # float32 [H]: one more score in the softmax, without a value
+    cap: float | None = None  # scores become cap * tanh(score / cap)
+    causal: bool = True  # else a token sees its sequence up to its last token in the batch
+
+
+CAUSAL = AttentionForm()
+
+
 class Ops(Protocol):
     """What every backend offers. All arrays are float32 and two-dimensional: [T, width]."""
 
     def embed(self, table: Tensor) -> Array:
         """Rows of `table` [V, D] for the batch's tokens: [T, D]."""
+
+    def embed_positions(self, table: Tensor) -> Array:
+        """Rows of `table` [P, D] for the batch's positions, which must be below P: [T, D]."""
 
     def rms_norm(self, x: Array, weight: Tensor, eps: float, group: int | None = None) -> Array:
         """x / sqrt(mean(x²) + eps) * weight over each row, or over each `group` values of a row.
@@ -47,8 +66,48 @@ class Ops(Protocol):
     def silu_mul(self, gate: Array, up: Array) -> Array:
         """gate * sigmoid(gate) * up (SwiGLU, Shazeer 2020)."""
 
-    def gelu(self, x: Array) -> Array:
-        """The tanh form of GELU (Hendrycks and Gimpel 2016)."""
+    def clamped_swiglu(self, gate: Array, up: Array, alpha: float, limit: float) -> Array:
+        """(up + 1) * gate * sigmoid(alpha * gate) of gpt-oss.
+
+        Before that, gate is held at `limit` or below, and up between -limit and limit.
+        """
+
+    def gelu(self, x: Array, exact: bool = False) -> Array:
+        """GELU, x times the normal distribution's function of x (Hendrycks and Gimpel 2016).
+
+        In the paper's tanh form, or with erf when `exact`.
+        """
+
+    def scale(self, x: Array, factor: float) -> Array:
+        """x * factor."""
+
+    def multiply(self, x: Array, y: Array) -> Array:
+        """x * y, value by value, both [T, D]."""
+
+    def columns(self, x: Array, start: int, stop: int) -> Array:
+        """Values start to stop - 1 of each row: [T, stop - start]."""
+
+    def soft_cap(self, x: Array, cap: float) -> Array:
+        """cap * tanh(x / cap) (Gemma 2)."""
+
+    def route(self, scores: Array, slots: int) -> Array:
+        """The `slots` highest of each row's scores [T, experts] and their softmax: [T, 2 * slots].
+
+        First the experts' numbers, highest score first and equal ones in order, then the weights.
+        """
+
+    def expert_matmul(self, x: Array, routing: Array, weight: Tensor) -> Array:
+        """Each slot's product with its expert's part of `weight` [experts, N, K]: [T, slots * N].
+
+        x is [T, K], the same for all slots, or [T, slots * K]. Parts of experts that no token of
+        the batch has chosen are not read.
+        """
+
+    def expert_bias(self, x: Array, routing: Array, bias: Tensor) -> Array:
+        """x [T, slots * N] + each slot's row of `bias` [experts, N]."""
+
+    def expert_sum(self, x: Array, routing: Array) -> Array:
+        """The slots' parts of x [T, slots * N], each times its weight, added up: [T, N]."""
 
     def rope(
         self,
@@ -66,9 +125,16 @@ class Ops(Protocol):
         """
 
     def attention(
-        self, q: Array, k: Array, v: Array, layer: int, scale: float, window: int | None = None
+        self,
+        q: Array,
+        k: Array,
+        v: Array,
+        layer: int,
+        scale: float,
+        window: int | None = None,
+        form: AttentionForm = CAUSAL,
     ) -> Array:
-        """Stores k, v [T, G·E] in the cache, then attends causally with q [T, H·E]: [T, H·E].
+        """Stores k, v [T, G·E] in the cache, then attends with q [T, H·E]: [T, H·E].
 
         A token sees its own sequence up to itself; with `window`, only the last `window` positions.
         """

@@ -4,7 +4,13 @@ import numpy as np
 
 from homezoo.formats.block_types import BlockType
 from homezoo.formats.blocks import dequantize
-from homezoo.ops.protocol import BLOCK_POSITIONS, BatchArrays, CacheArrays
+from homezoo.ops.protocol import (
+    BLOCK_POSITIONS,
+    CAUSAL,
+    AttentionForm,
+    BatchArrays,
+    CacheArrays,
+)
 from homezoo.ops.reference_matmul import round_activations
 
 
@@ -43,24 +49,43 @@ def attend(
     layer: int,
     scale: float,
     window: int | None,
+    form: AttentionForm = CAUSAL,
 ) -> np.ndarray:
-    """Each token's queries q [T, H·E] against its own sequence up to itself: [T, H·E]."""
+    """Each token's queries q [T, H·E] against its own sequence: [T, H·E]."""
     out = np.empty_like(q)
     kv_heads = cache.k[layer].shape[1]
     for token, queries in enumerate(q):
         position = int(batch.positions[token])
         first = 0 if window is None else max(0, position + 1 - window)
         grouped = queries.astype(np.float64).reshape(kv_heads, -1, cache.head_width)  # [G, H/G, E]
+        last = position if form.causal else _last_position(batch, token)
         merged = _Merged()
-        for page in range(first // BLOCK_POSITIONS, position // BLOCK_POSITIONS + 1):
+        for page in range(first // BLOCK_POSITIONS, last // BLOCK_POSITIONS + 1):
             start = page * BLOCK_POSITIONS
-            seen = slice(max(first - start, 0), min(position - start + 1, BLOCK_POSITIONS))
+            seen = slice(max(first - start, 0), min(last - start + 1, BLOCK_POSITIONS))
             block = batch.blocks[batch.sequences[token], page]
             keys = decode_rows(cache.k[layer][block, :, seen], cache.type)  # [G, n, E]
             values = decode_rows(cache.v[layer][block, :, seen], cache.type)  # [G, n, E]
-            merged.add(scale * (grouped @ keys.transpose(0, 2, 1)), values)
+            scores = scale * (grouped @ keys.transpose(0, 2, 1))  # [G, H/G, n]
+            if form.cap is not None:
+                scores = form.cap * np.tanh(scores / form.cap)
+            if form.slopes is not None:
+                distance = np.arange(start + seen.start, start + seen.stop) - last  # [n]
+                scores = scores + _by_group(form.slopes, kv_heads) * distance
+            merged.add(scores, values)
+        if form.sinks is not None:
+            merged.sink(_by_group(form.sinks, kv_heads))
         out[token] = merged.result().reshape(-1)
     return out
+
+
+def _by_group(values: np.ndarray, kv_heads: int) -> np.ndarray:
+    """One number per query head [H] as float64 [G, H/G, 1]."""
+    return values.astype(np.float64).reshape(kv_heads, -1, 1)
+
+
+def _last_position(batch: BatchArrays, token: int) -> int:
+    return int(batch.positions[batch.sequences == batch.sequences[token]].max())
 
 
 class _Merged:
@@ -79,6 +104,13 @@ class _Merged:
         self.total = self.total * keep + parts.sum(axis=2, keepdims=True)
         self.weighted = self.weighted * keep + parts @ values.astype(np.float64)
         self.highest = highest
+
+    def sink(self, score: np.ndarray) -> None:
+        """One more score [G, H/G, 1], whose value is 0."""
+        highest = np.maximum(self.highest, score)
+        keep = np.exp(self.highest - highest)
+        self.total = self.total * keep + np.exp(score - highest)
+        self.weighted = self.weighted * keep
 
     def result(self) -> np.ndarray:
         """float32 [G, H/G, E]."""
