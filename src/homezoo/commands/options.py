@@ -25,7 +25,7 @@ ModelArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="a .gguf file, or `stories`", show_default=False)
 ]
 ThreadsOption = Annotated[
-    int | None, typer.Option(help="threads to compute with; all processors without it")
+    int | None, typer.Option(help="threads to compute with; one for each core without it")
 ]
 DraftOption = Annotated[
     str | None,

@@ -1,6 +1,5 @@
 """The backends by name: each turns a model and a cache into a callable on batches."""
 
-import os
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -10,6 +9,7 @@ from homezoo.errors import OptionError
 from homezoo.models.batch import Batch
 from homezoo.models.cache import KVCache
 from homezoo.models.load import Model
+from homezoo.ops.cores import available_cores
 from homezoo.ops.protocol import Array, Ops
 
 # native: C++ kernels. reference: NumPy, slow, with the kernels' own sums. exact: in exact floats.
@@ -69,7 +69,5 @@ def _thread_pool(threads: int | None) -> Any:
 
 
 def default_threads() -> int:
-    """As many as the processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # Linux: honours taskset and containers' CPU sets
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """One for each core that this process may use, as far as the native pool goes."""
+    return min(available_cores(), MOST_THREADS)
