@@ -16,6 +16,7 @@ WORDS = {
     "render": "Show a conversation as the model's chat template writes it.",
     "perplexity": "Measure how well a model predicts a text.",
     "bench": "Measure speed and memory.",
+    "convert": "Make a GGUF file of a Hugging Face model.",
 }
 
 USAGE_STATUS = 2  # exit status of a wrong word or option, as shells have it

@@ -1,0 +1,11 @@
+"""Every Hugging Face architecture that can be converted, by its name in config.json."""
+
+from homezoo.zoo import hf_names_llama
+from homezoo.zoo.hf_recipe import Recipe
+
+_TABLES = (hf_names_llama,)
+
+
+def recipes() -> dict[str, Recipe]:
+    """Names such as LlamaForCausalLM to what turns them into GGUF."""
+    return {name: recipe for table in _TABLES for name, recipe in table.RECIPES.items()}

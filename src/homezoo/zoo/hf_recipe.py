@@ -1,0 +1,79 @@
+"""What turns a Hugging Face architecture into a GGUF one: names, changes of tensors, metadata."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from homezoo.zoo.hf_config import HFConfig
+
+# From a tensor's floats [shape] and the config to the floats that GGUF wants.
+Change = Callable[[np.ndarray, HFConfig], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Where a tensor goes. `target` may hold {layer}, and {expert} when experts are stacked."""
+
+    target: str
+    change: Change | None = None
+    transposed: bool = False  # GPT-2 keeps its weights [K, N]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One Hugging Face architecture: a small table.
+
+    `tensors` maps names, in which {layer} and {expert} stand for numbers, to rules or, where
+    nothing changes, to GGUF names. `ignored` are such names of what GGUF does not keep.
+    """
+
+    architecture: str  # general.architecture
+    tensors: Mapping[str, Rule | str]
+    metadata: Callable[[HFConfig], dict[str, Any]]  # keys without the architecture before them
+    ignored: tuple[str, ...] = ()
+    computed: Callable[[HFConfig], dict[str, np.ndarray]] = lambda _: {}  # tensors made anew
+    part: str | None = None  # key of config.json that holds the text model's values
+    _patterns: list[tuple["re.Pattern[str]", Rule | None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for name, rule in self.tensors.items():
+            known = Rule(rule) if isinstance(rule, str) else rule
+            self._patterns.append((_pattern(name), known))
+        self._patterns.extend((_pattern(name), None) for name in self.ignored)
+
+    def find(self, name: str) -> tuple[Rule | None, dict[str, int]] | None:
+        """The rule of a tensor (None for an ignored one) and its numbers; None if unknown."""
+        for pattern, rule in self._patterns:
+            if found := pattern.fullmatch(name):
+                return rule, {key: int(number) for key, number in found.groupdict().items()}
+        return None
+
+
+def _pattern(name: str) -> "re.Pattern[str]":
+    escaped = re.escape(name)
+    for mark in ("layer", "expert"):
+        escaped = escaped.replace(rf"\{{{mark}\}}", rf"(?P<{mark}>\d{{1,5}})")
+    return re.compile(escaped)
+
+
+def interleave_halves(heads_key: str) -> Change:
+    """Reorders the rows of each head so that values that turn together are neighbours.
+
+    Hugging Face pairs value i with i + E/2 of a head, GGUF's llama pairs 2i with 2i + 1. For
+    weights [heads * E, D] and biases [heads * E].
+    """
+
+    def change(values: np.ndarray, config: HFConfig) -> np.ndarray:
+        heads = config.integer(heads_key, config.integer("num_attention_heads"))
+        halves = values.reshape(heads, 2, -1, *values.shape[1:])  # [heads, 2, E/2, ...]
+        return np.ascontiguousarray(halves.swapaxes(1, 2)).reshape(values.shape)
+
+    return change
+
+
+def plus_one(values: np.ndarray, config: HFConfig) -> np.ndarray:
+    """Norms that are kept as what they differ from 1 by (Gemma)."""
+    return values + np.float32(1)
