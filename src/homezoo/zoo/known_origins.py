@@ -18,7 +18,7 @@ class Origin:
 
 
 _HUB = "https://huggingface.co/"
-_LLAMA = _LLAMA + ""
+_LLAMA = _HUB + "meta-llama/"
 _BLOOM = "bigscience-bloom-rail-1.0"
 _ELEUTHER = _HUB + "EleutherAI/"
 _ALPACA = "https://github.com/tatsu-lab/stanford_alpaca#data-release"
@@ -74,7 +74,7 @@ _MODELS: tuple[Origin, ...] = (
     ),
     Origin(r"(tinyllama/)?tinyllama([-_ ].*)?", "apache-2.0", _HUB + "TinyLlama"),
     Origin(r"(eleutherai/)?gpt[-_ ]?j[-_ ]6b", "apache-2.0", _ELEUTHER + "gpt-j-6b"),
-    Origin(r"(eleutherai/)?(pythia[-_ ].*|gpt[-_ ]neox-20b)", "apache-2.0", _ELEUTHER + "pythia-70m"),
+    Origin(r"(eleutherai/)?(pythia-.*|gpt-neox-20b)", "apache-2.0", _ELEUTHER + "pythia-70m"),
     Origin(r"(openai-community/)?gpt2(-(medium|large|xl))?", "mit", _HUB + "openai-community/gpt2"),
     Origin(r"(openai/)?gpt[-_ ]oss[-_ ]\d+b", "apache-2.0", _HUB + "openai/gpt-oss-20b"),
     Origin(r"(microsoft/)?phi[-_ ]?[234](\.5)?([-_ ].*)?", "mit", _HUB + "microsoft"),
