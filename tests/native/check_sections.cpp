@@ -200,10 +200,15 @@ void check_elementwise(const Section& fast, const Section& plain, Report& report
             [&](const Section& s, float* y) { s.layer_norm(x.data(), weight.data(), nullptr, 1e-5f, width, y); });
       check("silu_mul", [&](const Section& s, float* y) { s.silu_mul(x.data(), weight.data(), n, y); });
       check("gelu", [&](const Section& s, float* y) { s.gelu(x.data(), n, y); });
+      check("gelu_erf", [&](const Section& s, float* y) { s.gelu_erf(x.data(), n, y); });
+      check("soft_cap", [&](const Section& s, float* y) { s.soft_cap(x.data(), 30.0f, n, y); });
+      check("clamped_swiglu",
+            [&](const Section& s, float* y) { s.clamped_swiglu(x.data(), weight.data(), 1.702f, 7.0f, n, y); });
     }
 }
 
-// Queries at the last positions of a sequence of `length`; the second and third see a window of 70.
+// Queries at the last positions of a sequence of `length`; the second and third see a window of 70, the third one's
+// scores are capped and sloped, and its heads have sinks.
 void check_attention(const Section& fast, const Section& plain, int width, int heads, int length, bool q8,
                      Report& report) {
   Noise noise(4);
@@ -224,6 +229,7 @@ void check_attention(const Section& fast, const Section& plain, int width, int h
   for (int i = 0; i < pages; i++) table[size_t(i)] = (i + 1) % pages;
   const size_t each = size_t(heads) * size_t(width);
   const auto queries = floats(size_t(count) * each, noise, 3.0f);
+  const auto slopes = floats(size_t(heads), noise), sinks = floats(size_t(heads), noise, 5.0f);
   std::vector<float> out[2];
   for (int which = 0; which < 2; which++) {
     out[which].assign(queries.size(), 0);
@@ -232,6 +238,7 @@ void check_attention(const Section& fast, const Section& plain, int width, int h
       const int last = length - count + j, first = j ? std::max(0, last - 69) : 0;
       jobs.push_back({queries.data() + size_t(j) * each, out[which].data() + size_t(j) * each, keys.data(),
                       values.data(), table.data(), block, row, heads, width, first, last, 0.3f, q8});
+      if (j == 2) jobs[2].cap = 2, jobs[2].slopes = slopes.data(), jobs[2].sinks = sinks.data();
     }
     std::vector<float> scratch(size_t(2 * 64 * width + width + 64 + 2 * heads * count + 64));
     (which ? plain : fast).attend(jobs.data(), count, scratch.data());
@@ -244,6 +251,8 @@ bool agrees(const Section& fast, const Section& plain) {
   check_matmuls(fast, plain, report);
   check_rounding(fast, plain, report);
   check_elementwise(fast, plain, report);
+  const bool runs = fast.peak_int8(100) > 0 && fast.peak_fp32(100) > 0, expected = true;
+  report.same("that the peaks run", &runs, &expected, sizeof runs);
   for (int length : {1, 2, 63, 64, 65, 200}) {
     for (int width : {8, 20, 48, 64}) check_attention(fast, plain, width, 1 + width % 3, length, false, report);
     for (int width : {32, 64, 96}) check_attention(fast, plain, width, 1 + width % 5, length, true, report);
