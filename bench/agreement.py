@@ -31,15 +31,18 @@ from homezoo.run.backend import default_threads
 from homezoo.run.bundled import STORIES
 
 TEXT = Path(__file__).with_name("story.txt")
+FLOAT_NAMES = ("-F16", "-F32")  # how make_models.py ends them
 BOS = 1  # of LLaMA's vocabulary, which all models here have
 
 # The reference is NumPy, so large models get few tokens: about this many products in all.
 REFERENCE_PRODUCTS = 20e9
 REFERENCE_TOKENS = 48
-# Relative to the logits' own root mean square. Where no activation falls on another int8 step, kernels
-# and reference differ by last places of float32 and of the half-precision cache only; where some do,
-# by part of what rounding costs.
-CLOSEST, ROUNDING = 1e-4, 0.06
+# Differences, relative to the logits' own root mean square. Products repeat the reference's bits,
+# and the rest differs in float32's last places. Over many layers that moves some halves of the cache to
+# the next (all of it with float formats) and some activations to the next int8 step, which costs
+# part of what all rounding costs; the tests hold single operations and layers tightly.
+FLOATS, QUANTISED = 1e-3, 0.06
+AS_ROUNDED = 1.25  # native's distance from exact floats, by that of the reference that rounds alike
 GREEDY_TOKENS, GREEDY_WANTED = 96, 64
 LOGITS_TOKENS = 256
 PERPLEXITY_BOUND = 0.005  # relative difference from llama.cpp's
@@ -108,13 +111,17 @@ def check_reference(path: Path, threads: int, report: Report) -> None:
         with Model.open(path, threads=threads, context=64, backend=backend) as model:
             found[backend] = model.logits(tokens)
     same = relative(found["native"], found["reference"])
-    rounded = relative(found["native"], found["exact"])
+    rounded, expected = (relative(found[b], found["exact"]) for b in ("native", "reference"))
     agree = np.mean(found["native"].argmax(axis=1) == found["exact"].argmax(axis=1))
+    is_float = path == STORIES or path.stem.endswith(FLOAT_NAMES)
+    kept = max(same.max(), rounded.max()) < (FLOATS if is_float else QUANTISED)
+    if not is_float:
+        kept = kept and rounded.mean() < AS_ROUNDED * expected.mean()
     report.line(
-        bool(same.min() < CLOSEST and same.max() < ROUNDING and rounded.max() < ROUNDING),
-        f"{path.stem:22} {count:3} tokens: from the reference {same.min():.1e} (closest token), "
-        f"{np.median(same):.1e} (median), {same.max():.1e} (farthest); "
-        f"from exact floats {rounded.max():.1e}, top-1 {agree:.0%}",
+        bool(kept),
+        f"{path.stem:22} {count:3} tokens: from the reference {same.min():.1e} to {same.max():.1e}"
+        f"; from exact floats {rounded.mean():.1e}, the reference {expected.mean():.1e}, "
+        f"top-1 {agree:.0%}",
     )
 
 
@@ -202,11 +209,14 @@ def main() -> None:
     parser.add_argument("--env", type=Path, default=DEFAULT_ENVIRONMENT / "llama-cpp-python")
     options = parser.parse_args()
     models = find_models(options.models) if options.models else []
-    floats = [path for path in models if path.stem.endswith(("-F16", "-F32"))]
+    floats = [path for path in models if path.stem.endswith(FLOAT_NAMES)]
     report = Report()
     with ExitStack() as stack:
         if "reference" in options.only:
-            print(f"native against the reference: closest below {CLOSEST}, all below {ROUNDING}")
+            print(
+                f"native against the reference: each token within {FLOATS} (floats) or "
+                f"{QUANTISED}, and from exact floats no more than {AS_ROUNDED} times what the reference is"
+            )
             for path in [STORIES, *models]:
                 check_reference(path, options.threads, report)
         if {"greedy", "logits", "perplexity"} & set(options.only):
