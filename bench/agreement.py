@@ -38,9 +38,9 @@ BOS = 1  # of LLaMA's vocabulary, which all models here have
 REFERENCE_PRODUCTS = 20e9
 REFERENCE_TOKENS = 48
 # Differences, relative to the logits' own root mean square. Products repeat the reference's bits,
-# and the rest differs in float32's last places. Over many layers that moves some halves of the cache to
-# the next (all of it with float formats) and some activations to the next int8 step, which costs
-# part of what all rounding costs; the tests hold single operations and layers tightly.
+# and the rest differs in float32's last places. Over many layers that moves some halves of the
+# cache to the next (all of it with float formats) and some activations to the next int8 step,
+# which costs part of what all rounding costs; the tests hold single layers tightly.
 FLOATS, QUANTISED = 1e-3, 0.06
 AS_ROUNDED = 1.25  # native's distance from exact floats, by that of the reference that rounds alike
 GREEDY_TOKENS, GREEDY_WANTED = 96, 64
@@ -215,7 +215,7 @@ def main() -> None:
         if "reference" in options.only:
             print(
                 f"native against the reference: each token within {FLOATS} (floats) or "
-                f"{QUANTISED}, and from exact floats no more than {AS_ROUNDED} times what the reference is"
+                f"{QUANTISED}; from exact floats at most {AS_ROUNDED} times what the reference is"
             )
             for path in [STORIES, *models]:
                 check_reference(path, options.threads, report)
