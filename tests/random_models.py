@@ -8,7 +8,7 @@ import numpy as np
 from homezoo.formats.block_quantize import quantize
 from homezoo.formats.block_types import BlockType
 from homezoo.formats.tensor import Tensor
-from homezoo.models.config import ROPE_HALVES
+from homezoo.models.kinds import KINDS
 
 
 def tensor_of(name: str, values: np.ndarray, type: BlockType = BlockType.F32) -> Tensor:
@@ -46,7 +46,7 @@ def random_model(
     seed: int = 0,
 ) -> RandomModel:
     """A model of the architecture; `keys` are added to the metadata without their prefix."""
-    assert architecture in ROPE_HALVES
+    assert architecture in KINDS
     sizes = {
         "context_length": context,
         "embedding_length": width,

@@ -98,7 +98,7 @@ def test_missing_key_is_named(key: str) -> None:
     ],
 )
 def test_kinds_that_cannot_run_are_refused(keys: dict[str, Any], words: str) -> None:
-    file = random_model(keys=keys)
+    file = random_model("qwen2", keys=keys)
     with pytest.raises(UnsupportedError, match=words):
         ModelConfig.from_metadata(file.metadata, file.tensors)
 

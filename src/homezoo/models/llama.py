@@ -1,12 +1,14 @@
-"""LLaMA 1 to 3, TinyLlama, Mistral with its sliding window, and Qwen2, for any backend.
+"""LLaMA 1 to 3, TinyLlama, Mistral with its sliding window, Mixtral, Qwen2 and SmolLM3.
 
-They differ in sizes, in which values turn together, in biases and in the window: the file says it.
+They differ in sizes, in which values turn together, in biases, in the window and in experts; of
+four layers of SmolLM3 the last does not rotate. Files and models/kinds.py say it.
 """
 
 from collections.abc import Mapping
 
 from homezoo.formats.tensor import Tensor
 from homezoo.models.config import ModelConfig
+from homezoo.models.experts import Experts
 from homezoo.models.linear import Linear
 from homezoo.models.rope import FACTORS_TENSOR
 from homezoo.models.weights import Weights
@@ -27,6 +29,8 @@ class Attention:
         self.attn_v = weights.linear(f"{prefix}.attn_v", keys, config.width)
         self.attn_output = weights.linear(f"{prefix}.attn_output", config.width, queries)
         self.frequencies = config.rope.frequencies()  # float64 [P]
+        every = config.kind.unrotated_every
+        self.rotates = not every or (layer + 1) % every != 0
 
     def __call__(self, ops: Ops, x: Array) -> Array:
         """x [T, D] to [T, D]."""
@@ -38,6 +42,8 @@ class Attention:
         return self.attn_output(ops, mixed)
 
     def _rotate(self, ops: Ops, x: Array) -> Array:
+        if not self.rotates:
+            return x
         rope = self.config.rope
         return ops.rope(x, self.frequencies, self.config.head_width, rope.halves, rope.magnitude())
 
@@ -64,7 +70,8 @@ class Block:
         self.attn_norm = weights.vector(f"blk.{layer}.attn_norm.weight", config.width)
         self.attention = Attention(config, weights, layer)
         self.ffn_norm = weights.vector(f"blk.{layer}.ffn_norm.weight", config.width)
-        self.feed_forward = FeedForward(config, weights, layer)
+        part = Experts if config.experts else FeedForward
+        self.feed_forward = part(config, weights, layer)
 
     def __call__(self, ops: Ops, x: Array) -> Array:
         """x [T, D] to [T, D]."""

@@ -1,18 +1,39 @@
 """From an open GGUF file to the model that its `general.architecture` names."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from homezoo.formats.tensor import Tensor
+from homezoo.models.bert import Bert
+from homezoo.models.bloom import Bloom
 from homezoo.models.config import ModelConfig
+from homezoo.models.decoder import Decoder
+from homezoo.models.gemma2 import Gemma2
+from homezoo.models.gemma3 import Gemma3
+from homezoo.models.gpt2 import GPT2
+from homezoo.models.gptj import GPTJ
+from homezoo.models.gptneox import GPTNeoX
+from homezoo.models.gptoss import GPTOSS
 from homezoo.models.llama import Llama
+from homezoo.models.phi3 import Phi3
 from homezoo.models.qwen3 import Qwen3
 
-Model = Llama | Qwen3
-ARCHITECTURES: dict[str, type[Llama] | type[Qwen3]] = {
+Model = Llama | Qwen3 | Decoder | Bert
+ARCHITECTURES: dict[str, Callable[[ModelConfig, Mapping[str, Tensor]], Model]] = {
     "llama": Llama,
     "qwen2": Llama,
     "qwen3": Qwen3,
+    "qwen3moe": Qwen3,
+    "bloom": Bloom,
+    "gpt2": GPT2,
+    "gptj": GPTJ,
+    "gptneox": GPTNeoX,
+    "gemma2": Gemma2,
+    "gemma3": Gemma3,
+    "phi3": Phi3,
+    "smollm3": Llama,
+    "gpt-oss": GPTOSS,
+    "bert": Bert,
 }
 
 

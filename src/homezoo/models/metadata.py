@@ -62,6 +62,13 @@ class MetadataReader:
             raise GGUFError(f"{self.full_key(key)} is {reprlib.repr(value)}; expected a string")
         return value
 
+    def flag(self, key: str, default: bool) -> bool:
+        """True or False; raises GGUFError for another type."""
+        value = self._value(key, default)
+        if not isinstance(value, (bool, np.bool_)):
+            raise GGUFError(f"{self.full_key(key)} is {reprlib.repr(value)}; expected a boolean")
+        return bool(value)
+
     def _value(self, key: str, default: Any) -> Any:
         value = self.metadata.get(self.full_key(key), default)
         if value is None:

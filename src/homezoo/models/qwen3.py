@@ -1,9 +1,10 @@
-"""Qwen3: LLaMA's layers with each head of queries and keys normed first (Yang et al. 2025)."""
+"""Qwen3 and Qwen3-MoE: LLaMA's layers, each head of q and k normed first (Yang et al. 2025)."""
 
 from collections.abc import Mapping
 
 from homezoo.formats.tensor import Tensor
 from homezoo.models.config import ModelConfig
+from homezoo.models.experts import Experts
 from homezoo.models.linear import Linear
 from homezoo.models.llama import FeedForward
 from homezoo.models.rope import FACTORS_TENSOR
@@ -51,7 +52,8 @@ class Block:
         self.attn_norm = weights.vector(f"blk.{layer}.attn_norm.weight", config.width)
         self.attention = Attention(config, weights, layer)
         self.ffn_norm = weights.vector(f"blk.{layer}.ffn_norm.weight", config.width)
-        self.feed_forward = FeedForward(config, weights, layer)
+        part = Experts if config.experts else FeedForward
+        self.feed_forward = part(config, weights, layer)
 
     def __call__(self, ops: Ops, x: Array) -> Array:
         """x [T, D] to [T, D]."""

@@ -9,6 +9,7 @@ import numpy as np
 from homezoo.errors import GGUFError, UnsupportedError
 from homezoo.formats.block_types import BlockType
 from homezoo.formats.tensor import Tensor
+from homezoo.models.kinds import Kind
 from homezoo.models.metadata import MetadataReader
 
 SMALLEST = 1e-12  # of any factor or base, and 1 / largest: keeps every frequency finite
@@ -21,6 +22,8 @@ KEYS = {  # of the numbers above 0
     "beta_slow": "rope.scaling.yarn_beta_slow",
 }
 FACTORS_TENSOR = "rope_freqs.weight"
+SHORT_FACTORS_TENSOR = "rope_factors_short.weight"  # Phi-3: up to the original context
+LONG_FACTORS_TENSOR = "rope_factors_long.weight"  # and beyond it
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class RopeConfig:
     extrapolation: float = 1.0  # yarn: how much of the high frequencies is left unscaled, 0 to 1
     beta_fast: float = 32.0  # yarn: turns over the original context above which nothing is scaled
     beta_slow: float = 1.0  # yarn: turns below which everything is scaled
+    whole_pairs: bool = True  # yarn: the ramp begins and ends at whole pairs
     log_multiplier: float = 0.0  # yarn: DeepSeek's mscale_all_dim, 0 for none
     factors: tuple[float, ...] = ()  # [dimensions / 2] divisors of the frequencies, or empty
 
@@ -80,9 +84,9 @@ class RopeConfig:
         tensors: Mapping[str, Tensor],
         head_width: int,
         context: int,
-        halves: bool,
+        kind: Kind,
     ) -> "RopeConfig":
-        """Reads `<architecture>.rope.*` and the tensor rope_freqs.weight.
+        """Reads `<architecture>.rope.*` and the tensor of factors.
 
         Raises GGUFError with key and value for a wrong one, UnsupportedError for another scaling.
         """
@@ -94,7 +98,8 @@ class RopeConfig:
         rope = RopeConfig(
             dimensions=dimensions,
             base=reader.real("rope.freq_base", 10000.0),
-            halves=halves,
+            halves=kind.halves,
+            whole_pairs=kind.whole_yarn_pairs,
             scaling=scaling,
             factor=factor,
             original_context=reader.integer("rope.scaling.original_context_length", context),
@@ -132,10 +137,12 @@ class RopeConfig:
     def _yarn_kept(self) -> np.ndarray:
         """1 for pairs fast enough to keep, 0 for those to interpolate, a ramp between: float64 [P].
 
-        Peng et al. 2023, equations 17 to 20, with the ends rounded outwards to whole pairs.
+        Peng et al. 2023, equations 17 to 20, the ends rounded outwards to whole pairs or not.
         """
-        low = max(math.floor(self._pair_with_turns(self.beta_fast)), 0)
-        high = min(math.ceil(self._pair_with_turns(self.beta_slow)), self.dimensions - 1)
+        low, high = map(self._pair_with_turns, (self.beta_fast, self.beta_slow))
+        if self.whole_pairs:
+            low, high = math.floor(low), math.ceil(high)
+        low, high = max(low, 0), min(high, self.dimensions - 1)
         width = max(high - low, 0.001)  # a ramp of no width is a step
         ramp = (np.arange(self.dimensions // 2, dtype=np.float64) - low) / width
         return 1.0 - np.clip(ramp, 0.0, 1.0)
@@ -177,12 +184,12 @@ def _extrapolation(reader: MetadataReader) -> float:
 
 
 def _factors(tensors: Mapping[str, Tensor]) -> tuple[float, ...]:
-    tensor = tensors.get(FACTORS_TENSOR)
+    tensor = tensors.get(FACTORS_TENSOR) or tensors.get(SHORT_FACTORS_TENSOR)
     if tensor is None:
         return ()
     if tensor.type is not BlockType.F32 or len(tensor.shape) != 1:
         raise GGUFError(
-            f"{FACTORS_TENSOR} is {tensor.type.name} of shape {tensor.shape}; "
+            f"{tensor.name} is {tensor.type.name} of shape {tensor.shape}; "
             "expected F32 with one dimension"
         )
     return tuple(tensor.data.reshape(-1).view(np.float32).astype(np.float64).tolist())

@@ -24,6 +24,14 @@ class Weights:
             raise GGUFError(f"{name} is {tensor.type.name}; norms and biases must be F32")
         return tensor
 
+    def optional_vector(self, name: str, size: int) -> Tensor | None:
+        """The same, or None when the file has no such tensor."""
+        return self.vector(name, size) if name in self._tensors else None
+
+    def stack(self, name: str, count: int, rows: int, width: int) -> Tensor:
+        """The tensor `name` [count, rows, width] of all experts; GGUFError otherwise."""
+        return self._take(name, (count, rows, width))
+
     def matrix(self, name: str, rows: int, width: int) -> Tensor:
         """The tensor `name` [rows, width]; GGUFError when missing or of another shape."""
         return self._take(name, (rows, width))
@@ -31,8 +39,7 @@ class Weights:
     def linear(self, name: str, rows: int, width: int) -> Linear:
         """`name`.weight [rows, width] with `name`.bias [rows] where the file has it."""
         weight = self.matrix(f"{name}.weight", rows, width)
-        bias = self.vector(f"{name}.bias", rows) if f"{name}.bias" in self._tensors else None
-        return Linear(weight, bias)
+        return Linear(weight, self.optional_vector(f"{name}.bias", rows))
 
     def ignore(self, name: str) -> None:
         """Marks a tensor that was read elsewhere, or that says nothing new."""

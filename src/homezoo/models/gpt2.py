@@ -1,0 +1,70 @@
+"""GPT-2: learned positions, layer norms before each part, one weight for q, k and v."""
+
+from collections.abc import Mapping
+
+from homezoo.formats.tensor import Tensor
+from homezoo.models.bloom import FeedForward
+from homezoo.models.config import ModelConfig
+from homezoo.models.decoder import Decoder, linears_of
+from homezoo.models.fused import fused_linear, split
+from homezoo.models.linear import Linear
+from homezoo.models.norm import LayerNorm
+from homezoo.models.weights import Weights
+from homezoo.ops.protocol import Array, Ops
+
+
+class Attention:
+    """Plain multi-head attention; positions came in with the embedding."""
+
+    def __init__(self, config: ModelConfig, weights: Weights, layer: int) -> None:
+        self.config = config
+        self.layer = layer
+        self.attn_qkv = fused_linear(config, weights, layer)
+        self.attn_output = weights.linear(
+            f"blk.{layer}.attn_output", config.width, config.heads * config.head_width
+        )
+
+    def __call__(self, ops: Ops, x: Array) -> Array:
+        """x [T, D] to [T, D]."""
+        q, k, v = split(ops, self.config, self.attn_qkv(ops, x))
+        return self.attn_output(
+            ops, ops.attention(q, k, v, self.layer, self.config.attention_scale)
+        )
+
+
+class Block:
+    """One layer: attention, then the feed-forward network, each added to what came in."""
+
+    def __init__(self, config: ModelConfig, weights: Weights, layer: int) -> None:
+        self.attn_norm = LayerNorm(config, weights, f"blk.{layer}.attn_norm")
+        self.attention = Attention(config, weights, layer)
+        self.ffn_norm = LayerNorm(config, weights, f"blk.{layer}.ffn_norm")
+        self.feed_forward = FeedForward(config, weights, layer)
+
+    def __call__(self, ops: Ops, x: Array) -> Array:
+        """x [T, D] to [T, D]."""
+        x = ops.add(x, self.attention(ops, self.attn_norm(ops, x)))
+        return ops.add(x, self.feed_forward(ops, self.ffn_norm(ops, x)))
+
+    def linears(self) -> dict[str, Linear]:
+        """The weights that deltas can be attached to, by their GGUF names within the layer."""
+        return linears_of(self.attention, self.feed_forward)
+
+
+class GPT2(Decoder):
+    """The whole model. It knows the positions below context_length and no others."""
+
+    def __init__(self, config: ModelConfig, tensors: Mapping[str, Tensor]) -> None:
+        """Takes the tensors; GGUFError names a missing, extra or wrongly shaped one."""
+        super().__init__(config, tensors, Block, LayerNorm)
+
+    def take(self, weights: Weights) -> None:
+        """The table of positions."""
+        config = self.config
+        self.position_embd = weights.matrix(
+            "position_embd.weight", config.context_length, config.width
+        )
+
+    def embed(self, ops: Ops) -> Array:
+        """[T, D]."""
+        return ops.add(ops.embed(self.token_embd), ops.embed_positions(self.position_embd))
