@@ -1,4 +1,4 @@
-#include "limits.h"
+#include "machine_limits.h"
 
 #include <algorithm>
 #include <atomic>
@@ -19,7 +19,7 @@ double seconds_of(Threads& threads, Work work) {
 }  // namespace
 
 Limits measure_limits(Threads& threads, const Section& section, double seconds) {
-  constexpr size_t kBytes = size_t(256) << 20;  // several times the last-level cache of a home machine
+  constexpr size_t kBytes = size_t(1) << 30;  // servers share last-level caches of hundreds of megabytes
   const size_t count = size_t(threads.count()), each = kBytes / count / 128 * 128;
   const std::unique_ptr<uint8_t[]> memory(new uint8_t[kBytes]);
   std::fill(memory.get(), memory.get() + kBytes, uint8_t(1));

@@ -11,7 +11,7 @@ struct Limits {
   double fp32;        // multiply-adds per second
 };
 
-// Best of several short runs, about `seconds` in all. Allocates 256 MB.
+// Best of several short runs, about `seconds` in all. Allocates 1 GB while it runs.
 Limits measure_limits(Threads& threads, const Section& section, double seconds);
 
 }  // namespace homezoo
