@@ -310,8 +310,8 @@ def test_the_token_stays_with_its_host(hub: Hub, tmp_path: Path, weights: bytes)
 
 
 def test_the_token_is_not_sent_unencrypted_to_another_machine(hub: Hub) -> None:
-    assert Connection("http://hub.example", "hf_secret", QUICK)._token is None
-    assert Connection("https://hub.example", "hf_secret", QUICK)._token == "hf_secret"
+    assert Connection("http://hub.example", "hf_secret", QUICK).token is None
+    assert Connection("https://hub.example", "hf_secret", QUICK).token == "hf_secret"
 
 
 def test_messages_keep_signed_addresses_to_themselves(hub: Hub, tmp_path: Path) -> None:

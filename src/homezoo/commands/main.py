@@ -11,12 +11,16 @@ from typing import Any
 WORDS = {
     "run": "Answer one prompt.",
     "chat": "Talk with a model.",
+    "pull": "Fetch a model from the Hugging Face hub, or show what there is.",
+    "list": "Show the models on this machine.",
+    "licence": "Say where a model comes from and what its licences permit.",
     "info": "Say what a model file is, and what it needs.",
     "tokenize": "Show the tokens of a text.",
     "render": "Show a conversation as the model's chat template writes it.",
     "perplexity": "Measure how well a model predicts a text.",
     "bench": "Measure speed and memory.",
     "convert": "Make a GGUF file of a Hugging Face model.",
+    "quantize": "Make a smaller file of a model.",
 }
 
 USAGE_STATUS = 2  # exit status of a wrong word or option, as shells have it
@@ -125,7 +129,8 @@ Usage: homezoo COMMAND [MODEL] [OPTIONS]
 
 {words}
 
-MODEL is the path of a .gguf file, or `stories`: a tiny storyteller that comes with homezoo.
+MODEL is the path of a .gguf file, a name that `homezoo list` shows, or `stories`: a tiny storyteller
+that comes with homezoo.
 `homezoo COMMAND --help` shows a command's options, `homezoo --version` the version.
 
 Try: homezoo run stories --raw "Once upon a time\""""

@@ -11,7 +11,8 @@ NAMES_SHOWN = 5  # of the files offered in an error, which is one line
 
 
 def find_model(name: str) -> Path:
-    """The file of a model given by its path or by the name of a bundled one.
+    """The file of a model given by its path, the name of a bundled one, or a name that
+    `homezoo list` shows, such as owner/repo:Q4_K_M. Nothing is fetched.
 
     Raises HomezooError for a path that is no file, offering .gguf files that are near.
     """
@@ -26,6 +27,35 @@ def find_model(name: str) -> Path:
         raise HomezooError(f"{name} is a folder, not a model file; {offered}")
     if path.exists():
         raise HomezooError(f"{name} is not a regular file; give the path of a .gguf file")
+    return _find_on_disk(name, path)
+
+
+def find_card(path: Path) -> Path:
+    """Where the README.md of a model's repository is, if it came along with its file."""
+    for folder in path.parents:
+        if folder.parent.name == "snapshots":  # of the hub's cache, which keeps sub-folders
+            return folder / "README.md"
+    return path.with_name("README.md")
+
+
+def _find_on_disk(name: str, path: Path) -> Path:
+    """A model by its name in `homezoo list`; HomezooError with advice when there is none."""
+    from homezoo.zoo.catalog import find_entries, match
+    from homezoo.zoo.hub import is_repository
+
+    entries = find_entries()
+    found = match(entries, name)
+    if len(found) == 1:
+        return found[0].path
+    if found:
+        names = ", ".join(entry.name for entry in found[:NAMES_SHOWN])
+        raise HomezooError(f"{name} is several models on this machine; name one of {names}")
+    near = difflib.get_close_matches(name, [entry.name for entry in entries], NAMES_SHOWN)
+    if is_repository(name.partition(":")[0]) and path.suffix != ".gguf":
+        offered = f"did you mean {' or '.join(near)}, or will you" if near else "to fetch it,"
+        raise HomezooError(f"{name} is not on this machine; {offered} run: homezoo pull {name}")
+    if near:
+        raise HomezooError(f"there is no file {name}; did you mean {' or '.join(near)}?")
     raise HomezooError(f"there is no file {name}; {_advice(path)}")
 
 

@@ -22,7 +22,12 @@ class CacheFormat(str, Enum):
 
 
 ModelArgument = Annotated[
-    str, typer.Argument(metavar="MODEL", help="a .gguf file, or `stories`", show_default=False)
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="a .gguf file, `stories`, or a name of `homezoo list`",
+        show_default=False,
+    ),
 ]
 ThreadsOption = Annotated[
     int | None, typer.Option(help="threads to compute with; one for each core without it")

@@ -82,7 +82,7 @@ class Connection:
     def __init__(self, endpoint: str, token: str | None, patience: Patience) -> None:
         self.endpoint = endpoint
         self.patience = patience
-        self._token = token if _is_safe(endpoint) else None
+        self.token = token if _is_safe(endpoint) else None
         context = _tls_context()
         self._opener = urllib.request.build_opener(
             _Unprocessed(), urllib.request.HTTPSHandler(context=context)
@@ -124,7 +124,7 @@ class Connection:
             raise HubError(f"{shown_url(url)}: more than {MAX_REDIRECTS} redirects")
         if response.status >= 400:
             with response:
-                raise _refusal(url, response, bool(self._token))
+                raise _refusal(url, response, bool(self.token))
         return response
 
     def _request(
@@ -137,8 +137,8 @@ class Connection:
         request.add_header("Accept-Encoding", "identity")  # ranges and hashes are of the file
         for name, value in headers.items():
             request.add_header(name, value)
-        if self._token and _origin(url) == _origin(self.endpoint):
-            request.add_unredirected_header("Authorization", f"Bearer {self._token}")
+        if self.token and _origin(url) == _origin(self.endpoint):
+            request.add_unredirected_header("Authorization", f"Bearer {self.token}")
         try:
             response: http.client.HTTPResponse = self._opener.open(
                 request, timeout=self.patience.timeout
