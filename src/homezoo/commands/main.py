@@ -129,8 +129,8 @@ Usage: homezoo COMMAND [MODEL] [OPTIONS]
 
 {words}
 
-MODEL is the path of a .gguf file, a name that `homezoo list` shows, or `stories`: a tiny storyteller
-that comes with homezoo.
+MODEL is the path of a .gguf file, a name that `homezoo list` shows, or `stories`: a tiny
+storyteller that comes with homezoo.
 `homezoo COMMAND --help` shows a command's options, `homezoo --version` the version.
 
 Try: homezoo run stories --raw "Once upon a time\""""
