@@ -35,67 +35,96 @@ static void store_cache_row(const float* x, int width, uint8_t* row, bool q8) {
   }
 }
 
-// scores[i] = scale * (query . keys[i]); eight partial sums each, four positions share the query's loads.
-static void score_rows(const float* query, const float* keys, int width, int pitch, int n, float scale,
-                       float* scores) {
+// scores[q][i] = scale * (query q . keys[i]) for Q queries; eight partial sums each. Four positions and two queries
+// share each other's loads, which are the limit otherwise.
+template <int Q>
+static void score_rows(const float* queries, const float* keys, int width, int n, float scale, float* scores) {
   const int whole = width / 8 * 8, rest = width - whole;
   for (int i = 0; i < n; i += 4) {
     const float* row[4];
-    for (int j = 0; j < 4; j++) row[j] = keys + size_t(i + j < n ? i + j : n - 1) * size_t(pitch);
-    Floats8 sum[4] = {zero8(), zero8(), zero8(), zero8()};
-    for (int k = 0; k < whole; k += 8) {
-      const Floats8 q = load8(query + k);
-      for (int j = 0; j < 4; j++) sum[j] = fma8(q, load8(row[j] + k), sum[j]);
-    }
-    if (rest) {
-      const Floats8 q = load8(query + whole, rest);
-      for (int j = 0; j < 4; j++) sum[j] = fma8(q, load8(row[j] + whole, rest), sum[j]);
-    }
-    float four[4];
+    for (int j = 0; j < 4; j++) row[j] = keys + size_t(i + j < n ? i + j : n - 1) * size_t(width);
+    Floats8 sum[Q][4];
+    for (int q = 0; q < Q; q++)
+      for (int j = 0; j < 4; j++) sum[q][j] = zero8();
+    for (int k = 0; k < whole; k += 8)
+      for (int j = 0; j < 4; j++) {
+        const Floats8 key = load8(row[j] + k);
+        for (int q = 0; q < Q; q++) sum[q][j] = fma8(load8(queries + q * width + k), key, sum[q][j]);
+      }
+    if (rest)
+      for (int j = 0; j < 4; j++)
+        for (int q = 0; q < Q; q++)
+          sum[q][j] = fma8(load8(queries + q * width + whole, rest), load8(row[j] + whole, rest), sum[q][j]);
+    for (int q = 0; q < Q; q++) {
+      float four[4];
 #if defined(HOMEZOO_SUMS4)
-    sums4(sum[0], sum[1], sum[2], sum[3], four);
+      sums4(sum[q][0], sum[q][1], sum[q][2], sum[q][3], four);
 #else
-    for (int j = 0; j < 4; j++) four[j] = sum8(sum[j]);
+      for (int j = 0; j < 4; j++) four[j] = sum8(sum[q][j]);
 #endif
-    for (int j = 0; j < 4 && i + j < n; j++) scores[i + j] = four[j] * scale;
+      for (int j = 0; j < 4; j++) scores[q * kPage + i + j] = four[j] * scale;  // beyond n: not read
+    }
   }
 }
 
-// 8 * N values from e on; eight independent chains keep both multiply-add units of a core busy.
-template <int N>
-static void weigh_columns(const float* weights, const float* values, int pitch, int n, float* out) {
-  Floats8 sum[N];
-  for (int j = 0; j < N; j++) sum[j] = zero8();
+// 8 * N values of Q queries' sums; eight independent chains keep both multiply-add units of a core busy.
+template <int Q, int N>
+static void weigh_columns(const float* weights, const float* values, int width, int n, float* out) {
+  Floats8 sum[Q][N];
+  for (int q = 0; q < Q; q++)
+    for (int j = 0; j < N; j++) sum[q][j] = zero8();
   for (int i = 0; i < n; i++) {
-    const Floats8 w = set8(weights[i]);
-    const float* v = values + size_t(i) * size_t(pitch);
-    for (int j = 0; j < N; j++) sum[j] = fma8(w, load8(v + 8 * j), sum[j]);
+    Floats8 w[Q];
+    for (int q = 0; q < Q; q++) w[q] = set8(weights[q * kPage + i]);
+    for (int j = 0; j < N; j++) {
+      const Floats8 v = load8(values + size_t(i) * size_t(width) + 8 * j);
+      for (int q = 0; q < Q; q++) sum[q][j] = fma8(w[q], v, sum[q][j]);
+    }
   }
-  for (int j = 0; j < N; j++) store8(out + 8 * j, sum[j]);
+  for (int q = 0; q < Q; q++)
+    for (int j = 0; j < N; j++) store8(out + q * width + 8 * j, sum[q][j]);
 }
 
-// out[e] = sum over i of weight[i] * values[i][e], a chain in the order of i.
-static void weigh_rows(const float* weights, const float* values, int width, int pitch, int n, float* out) {
+// out[q][e] = sum over i of weights[q][i] * values[i][e], a chain in the order of i.
+template <int Q>
+static void weigh_rows(const float* weights, const float* values, int width, int n, float* out) {
   int e = 0;
-  for (; e + 64 <= width; e += 64) weigh_columns<8>(weights, values + e, pitch, n, out + e);
-  for (; e + 16 <= width; e += 16) weigh_columns<2>(weights, values + e, pitch, n, out + e);
-  for (; e < width; e += 8) {
-    const int lanes = width - e < 8 ? width - e : 8;
+  for (; e + 64 / Q <= width; e += 64 / Q) weigh_columns<Q, 8 / Q>(weights, values + e, width, n, out + e);
+  for (; e + 8 <= width; e += 8) weigh_columns<Q, 1>(weights, values + e, width, n, out + e);
+  if (e == width) return;
+  for (int q = 0; q < Q; q++) {
     Floats8 sum = zero8();
     for (int i = 0; i < n; i++)
-      sum = fma8(set8(weights[i]), load_some8(values + size_t(i) * size_t(pitch) + e, lanes), sum);
-    store_some8(out + e, sum, lanes);
+      sum = fma8(set8(weights[q * kPage + i]), load8(values + size_t(i) * size_t(width) + e, width - e), sum);
+    store8(out + q * width + e, sum, width - e);
   }
+}
+
+static float highest_of(const float* scores, int n) {
+  float highest = scores[0];
+  int i = 0;
+  if (n >= 8) {
+    Floats8 top = load8(scores);
+    for (i = 8; i + 8 <= n; i += 8) top = max8(top, load8(scores + i));
+    highest = highest8(top);
+  }
+  for (; i < n; i++) highest = scores[i] > highest ? scores[i] : highest;
+  return highest;
 }
 
 // In place: scores become e^(score - highest); returns their sum. Rows beyond n up to a multiple of 8 become 0.
 static float soften(float* scores, int n, float highest) {
   Floats8 total = zero8();
-  for (int i = 0; i < n; i += 8) {
-    const int lanes = n - i < 8 ? n - i : 8;
-    float part[8] = {};
-    store8(part, exp8(sub8(load_some8(scores + i, lanes), set8(highest))));
-    const Floats8 p = load8(part, lanes);
+  int i = 0;
+  for (; i + 8 <= n; i += 8) {
+    const Floats8 p = exp8(sub8(load8(scores + i), set8(highest)));
+    total = add8(total, p);
+    store8(scores + i, p);
+  }
+  if (i < n) {
+    float last[8];
+    store8(last, exp8(sub8(load8(scores + i, n - i), set8(highest))));
+    const Floats8 p = load8(last, n - i);
     total = add8(total, p);
     store8(scores + i, p);
   }
@@ -115,7 +144,8 @@ static void merge_block(Softmax& all, float* out, float highest, float sum, cons
     return;
   }
   const float top = highest > all.highest ? highest : all.highest;
-  const float keep = exp1(all.highest - top), take = exp1(highest - top);
+  const bool higher = highest > all.highest;  // one of the two factors is e^0, which exp1 gives as 1 exactly
+  const float keep = higher ? exp1(all.highest - top) : 1.0f, take = higher ? 1.0f : exp1(highest - top);
   all = {top, fma1(sum, take, all.sum * keep)};
   each8(size_t(width), [&](size_t i, int lanes) {
     const Floats8 old = mul8(load_some8(out + i, lanes), set8(keep));
@@ -130,14 +160,37 @@ static float share(const Softmax& all, const float* sink) {
   return keep / fma1(all.sum, keep, exp1(*sink - top));
 }
 
-// Scratch: 2 * 64 * width floats for a block's keys and values, one part, 64 scores, and a Softmax for each query.
+// Heads h to h + Q - 1 of one job against positions `from` to `from + n - 1` of a page whose rows are keys and values.
+template <int Q>
+static void attend_page(const AttentionJob& job, int h, int page, int from, int n, const float* keys,
+                        const float* values, float* scores, float* part, Softmax* state) {
+  const int width = job.width;
+  score_rows<Q>(job.queries + h * width, keys + from * width, width, n, job.scale, scores);
+  float highest[Q], sum[Q];
+  for (int q = 0; q < Q; q++) {
+    float* mine = scores + q * kPage;
+    if (job.cap > 0) soft_cap(mine, job.cap, size_t(n), mine);
+    if (job.slopes)
+      for (int i = 0; i < n; i++)
+        mine[i] = fma1(job.slopes[h + q], float(page * kPage + from + i - job.last), mine[i]);
+    highest[q] = highest_of(mine, n);
+    sum[q] = soften(mine, n, highest[q]);
+  }
+  weigh_rows<Q>(scores, values + from * width, width, n, part);
+  for (int q = 0; q < Q; q++)
+    merge_block(state[q], job.output + (h + q) * width, highest[q], sum[q], part + q * width, width,
+                page == job.first / kPage);
+}
+
+// Scratch: 2 * 64 * width floats for a block's keys and values, the
+// parts and the scores of two queries, and a Softmax for each query.
 static void attend(const AttentionJob* jobs, int count, float* scratch) {
   const int width = jobs[0].width, heads = jobs[0].heads;
   float* keys = scratch;
   float* values = keys + kPage * width;
   float* part = values + kPage * width;
-  float* scores = part + width;
-  Softmax* state = reinterpret_cast<Softmax*>(scores + kPage);
+  float* scores = part + 2 * width;
+  Softmax* state = reinterpret_cast<Softmax*>(scores + 2 * kPage);
   int first = jobs[0].first, last = jobs[0].last;
   for (int j = 1; j < count; j++) {
     if (jobs[j].first < first) first = jobs[j].first;
@@ -156,18 +209,10 @@ static void attend(const AttentionJob* jobs, int count, float* scratch) {
       if (page < job.first / kPage || page > job.last / kPage) continue;
       const int from = page == job.first / kPage ? job.first % kPage : 0;
       const int n = (page == job.last / kPage ? job.last % kPage : kPage - 1) - from + 1;
-      for (int h = 0; h < heads; h++) {
-        score_rows(job.queries + h * width, keys + from * width, width, width, n, job.scale, scores);
-        if (job.cap > 0) soft_cap(scores, job.cap, size_t(n), scores);
-        if (job.slopes)
-          for (int i = 0; i < n; i++) scores[i] = fma1(job.slopes[h], float(page * kPage + from + i - job.last), scores[i]);
-        float highest = scores[0];
-        for (int i = 1; i < n; i++) highest = scores[i] > highest ? scores[i] : highest;
-        const float sum = soften(scores, n, highest);
-        weigh_rows(scores, values + from * width, width, width, n, part);
-        merge_block(state[j * heads + h], job.output + h * width, highest, sum, part, width,
-                    page == job.first / kPage);
-      }
+      int h = 0;
+      for (; h + 2 <= heads; h += 2)
+        attend_page<2>(job, h, page, from, n, keys, values, scores, part, state + j * heads + h);
+      if (h < heads) attend_page<1>(job, h, page, from, n, keys, values, scores, part, state + j * heads + h);
     }
   }
   for (int j = 0; j < count; j++)

@@ -72,7 +72,7 @@ struct Attend : Operation {  // one task: up to kQueries neighbouring tokens of 
     s.section.attend(jobs, end - t, reinterpret_cast<float*>(scratch));
   }
   size_t scratch_bytes() const override {
-    return sizeof(float) * (size_t(cache.width) * 129 + 64 + size_t(2 * kQueries * heads / cache.groups)) + 64;
+    return sizeof(float) * attention_scratch(cache.width, kQueries * heads / cache.groups);
   }
 };
 

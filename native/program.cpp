@@ -48,7 +48,8 @@ void Program::finish(int output) {
   size_t scratch = kLine;
   for (const auto& op : operations_) scratch = std::max(scratch, to_line(op->scratch_bytes()));
   scratch_.resize(scratch * size_t(threads_->count()) + kLine);
-  shares_ = std::make_unique<Share[]>(stages_.size() * size_t(threads_->count()));
+  taken_ = std::make_unique<Counter[]>(stages_.size() * size_t(threads_->count()));
+  done_ = std::make_unique<Counter[]>(stages_.size());
 }
 
 void Program::check(const BatchView& b) const {
@@ -98,7 +99,8 @@ void Program::run(const BatchView& batch, float* out) {
   Step step{section_, batch, {}, values_};
   place(step, batch, out);
   for (size_t i = 0; i < stages_.size() * size_t(threads_->count()); i++)
-    shares_[i].taken.store(0, std::memory_order_relaxed);
+    taken_[i].value.store(0, std::memory_order_relaxed);
+  for (size_t i = 0; i < stages_.size(); i++) done_[i].value.store(0, std::memory_order_relaxed);
   threads_->run([&](int thread) { work(step, thread); });
 }
 
@@ -109,7 +111,7 @@ int Program::take(size_t stage, int thread, int count) {
   for (int k = 0; k < threads; k++) {
     const int owner = (thread + k) % threads;
     const int begin = int(int64_t(count) * owner / threads), end = int(int64_t(count) * (owner + 1) / threads);
-    std::atomic<int>& taken = shares_[stage * size_t(threads) + size_t(owner)].taken;
+    std::atomic<int>& taken = taken_[stage * size_t(threads) + size_t(owner)].value;
     if (begin + taken.load(std::memory_order_relaxed) >= end) continue;
     const int task = begin + taken.fetch_add(1, std::memory_order_relaxed);
     if (task < end) return task;
@@ -117,24 +119,34 @@ int Program::take(size_t stage, int thread, int count) {
   return -1;
 }
 
+// Waits for the end of a stage of which this thread did so many tasks. It ends with its last task, whoever did it:
+// a thread that a busy neighbour keeps from its core holds up nobody, unless it was in the middle of a task.
+void Program::leave(size_t stage, int did, int count) {
+  std::atomic<int>& done = done_[stage].value;
+  if (did && done.fetch_add(did, std::memory_order_acq_rel) + did == count)
+    done.notify_all();
+  else
+    wait_until(done, count);
+}
+
 void Program::work(Step& step, int thread) {
   uint8_t* scratch = aligned(scratch_) + size_t(thread) * ((scratch_.size() - kLine) / size_t(threads_->count()));
   for (size_t s = 0; s < stages_.size(); s++) {
     const Stage& stage = stages_[s];
+    int count = 0, did = 0;
     if (stage.by_token) {
-      const int count = step.count(stage.domain);
-      for (int t; (t = take(s, thread, count)) >= 0;)
+      count = step.count(stage.domain);
+      for (int t; (t = take(s, thread, count)) >= 0; did++)
         for (int index : stage.operations) operations_[size_t(index)]->run(step, t, scratch);
     } else {
-      int count = 0;
       for (int index : stage.operations) count += operations_[size_t(index)]->tasks(step);
-      for (int task; (task = take(s, thread, count)) >= 0;) {
+      for (int task; (task = take(s, thread, count)) >= 0; did++) {
         size_t i = 0;
         for (int tasks; task >= (tasks = operations_[size_t(stage.operations[i])]->tasks(step)); i++) task -= tasks;
         operations_[size_t(stage.operations[i])]->run(step, task, scratch);
       }
     }
-    if (s + 1 < stages_.size()) threads_->barrier().wait();
+    if (s + 1 < stages_.size()) leave(s, did, count);
   }
 }
 

@@ -117,8 +117,8 @@ class Program {
     op->reads = std::move(reads);
     return op;
   }
-  struct alignas(64) Share {  // a cache line each, so that threads do not disturb each other
-    std::atomic<int> taken;
+  struct alignas(64) Counter {  // a cache line each, so that threads do not disturb each other
+    std::atomic<int> value;
   };
   int new_value(int width, Domain domain, size_t bytes);
   void of_tokens(int value, const char* operation) const;
@@ -131,6 +131,7 @@ class Program {
   void check(const BatchView& batch) const;
   void work(Step& step, int thread);
   int take(size_t stage, int thread, int count);
+  void leave(size_t stage, int did, int count);
 
   std::shared_ptr<Threads> threads_;
   const Section& section_;
@@ -141,7 +142,8 @@ class Program {
   std::vector<std::pair<RopeTable, int>> rope_tables_;
   int output_ = -1, slots_ = 0, vocabulary_ = 1 << 30, positions_ = 1 << 30, cache_blocks_ = 1 << 30;
   std::vector<uint8_t> arena_, scratch_;
-  std::unique_ptr<Share[]> shares_;  // [stages][threads]
+  std::unique_ptr<Counter[]> taken_;  // [stages][threads]: tasks begun of each thread's own run
+  std::unique_ptr<Counter[]> done_;   // [stages]: tasks finished
 };
 
 struct Step {

@@ -54,6 +54,12 @@ struct AttentionJob {
   const float* sinks = nullptr;   // [heads] or none: a score that takes its share of the softmax and gives no value
 };
 
+// Floats of scratch that `attend` takes for so many queries (jobs times heads): a block's keys and values, the parts
+// and scores of two queries, and every query's running maximum and sum.
+inline size_t attention_scratch(int width, int queries) {
+  return size_t(width) * 130 + 128 + 2 * size_t(queries);
+}
+
 struct Section {
   const char* name;
   MatmulKernel few[kTypes];   // for a few tokens: reads rows as they lie

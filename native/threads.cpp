@@ -21,29 +21,22 @@ inline void pause_briefly() {
 #endif
 }
 
-template <class T>
-void wait_while(const std::atomic<T>& value, T old) {
+template <class T, class Done>
+void wait_for(const std::atomic<T>& value, Done is_done) {
   for (int i = 0; i < kSpins; i++) {
-    if (value.load(std::memory_order_acquire) != old) return;
+    if (is_done(value.load(std::memory_order_acquire))) return;
     pause_briefly();
   }
-  while (value.load(std::memory_order_acquire) == old) value.wait(old, std::memory_order_acquire);
+  for (T now; !is_done(now = value.load(std::memory_order_acquire));) value.wait(now, std::memory_order_acquire);
 }
 
 }  // namespace
 
-void Barrier::wait() {
-  const uint32_t phase = phase_.load(std::memory_order_acquire);
-  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == count_) {
-    arrived_.store(0, std::memory_order_relaxed);
-    phase_.store(phase + 1, std::memory_order_release);
-    phase_.notify_all();
-  } else {
-    wait_while(phase_, phase);
-  }
+void wait_until(const std::atomic<int>& value, int wanted) {
+  wait_for(value, [&](int now) { return now == wanted; });
 }
 
-Threads::Threads(int count) : count_(count), barrier_(count) {
+Threads::Threads(int count) : count_(count) {
   if (count < 1 || count > 256)
     throw std::invalid_argument("threads must be 1 to 256, found " + std::to_string(count));
   for (int i = 1; i < count; i++) workers_.emplace_back([this, i] { serve(i); });
@@ -59,7 +52,7 @@ Threads::~Threads() {
 void Threads::serve(int thread) {
   uint32_t seen = 0;
   for (;;) {
-    wait_while(round_, seen);
+    wait_for(round_, [&](uint32_t now) { return now != seen; });
     seen = round_.load(std::memory_order_acquire);
     if (stop_.load(std::memory_order_acquire)) return;
     (*work_)(thread);
@@ -73,8 +66,7 @@ void Threads::run(const std::function<void(int)>& work) {
   round_.fetch_add(1, std::memory_order_acq_rel);
   round_.notify_all();
   work(0);
-  for (int left = busy_.load(std::memory_order_acquire); left; left = busy_.load(std::memory_order_acquire))
-    wait_while(busy_, left);
+  wait_until(busy_, 0);
 }
 
 }  // namespace homezoo

@@ -1,4 +1,4 @@
-// A small pool of threads that run one function together and meet at barriers.
+// A small pool of threads that run one function together.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -9,18 +9,9 @@
 
 namespace homezoo {
 
-// Threads meet here. They spin for a few microseconds, the usual wait inside a step, and then sleep, so that a
-// neighbour on the same core is not starved.
-class Barrier {
- public:
-  explicit Barrier(int count) : count_(count) {}
-  void wait();
-
- private:
-  const int count_;
-  std::atomic<int> arrived_{0};
-  std::atomic<uint32_t> phase_{0};
-};
+// Spins for a few microseconds, the usual wait inside a step, and then sleeps, so that a neighbour on the same core is
+// not starved. Whoever makes the value the wanted one must notify it.
+void wait_until(const std::atomic<int>& value, int wanted);
 
 class Threads {
  public:
@@ -30,7 +21,6 @@ class Threads {
   Threads& operator=(const Threads&) = delete;
 
   int count() const { return count_; }
-  Barrier& barrier() { return barrier_; }
   void run(const std::function<void(int)>& work);  // work(thread) on every thread; the caller is thread 0
   std::mutex& in_use() { return in_use_; }         // held by whoever runs: one program at a time
 
@@ -38,7 +28,6 @@ class Threads {
   void serve(int thread);
 
   const int count_;
-  Barrier barrier_;
   std::mutex in_use_;
   std::vector<std::thread> workers_;
   const std::function<void(int)>* work_ = nullptr;

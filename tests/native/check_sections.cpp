@@ -240,7 +240,7 @@ void check_attention(const Section& fast, const Section& plain, int width, int h
                       values.data(), table.data(), block, row, heads, width, first, last, 0.3f, q8});
       if (j == 2) jobs[2].cap = 2, jobs[2].slopes = slopes.data(), jobs[2].sinks = sinks.data();
     }
-    std::vector<float> scratch(size_t(2 * 64 * width + width + 64 + 2 * heads * count + 64));
+    std::vector<float> scratch(attention_scratch(width, heads * count));
     (which ? plain : fast).attend(jobs.data(), count, scratch.data());
   }
   report.same("attention" + name + ", length " + std::to_string(length), out[0], out[1]);
