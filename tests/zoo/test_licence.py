@@ -117,6 +117,14 @@ def test_the_card_speaks_where_the_file_is_silent() -> None:
     assert combine(chain).commercial is Answer.NO
     chain = trace({"general.license": "mit"}, card, "zoo/qwen")
     assert (chain[-1].stated, chain[-1].by) == ("mit", "the file's metadata")
+    assert (chain[-2].stated, chain[-2].by) == ("qwen-research", "the model card")
+
+
+def test_file_and_card_that_contradict_each_other_both_count() -> None:
+    chain = trace({"general.license": "mit"}, {"license": "cc-by-nc-4.0"}, "m")
+    assert [link.stated for link in chain] == ["cc-by-nc-4.0", "mit"]
+    assert combine(chain).commercial is Answer.NO
+    assert len(trace({"general.license": "MIT"}, {"license": "mit"}, "m")) == 1
 
 
 @pytest.mark.parametrize(

@@ -60,17 +60,14 @@ def describe(entry: Entry) -> dict[str, Any]:
         "path": str(entry.path),
         "place": entry.place,
         "bytes": entry.bytes,
-        "quantisation": entry.quantisation,
-        "architecture": None,
-        "licence": None,
-        "commercial": "unknown",
-        "problem": None,
     }
+    metadata: dict[str, Any] = {}
+    problem = None
     try:
         with GGUFFile.open(entry.path) as file:
             metadata = dict(_general(file))
     except HomezooError as error:
-        return found | {"problem": str(error)}
+        problem = str(error)
     chain = trace(metadata, read_card(entry.card) if entry.card else {}, entry.name)
     known = chain[-1].licence
     return found | {
@@ -79,6 +76,7 @@ def describe(entry: Entry) -> dict[str, Any]:
         "architecture": metadata.get("general.architecture"),
         "licence": known.id if known else chain[-1].stated,
         "commercial": combine(chain).commercial.word,
+        "problem": problem,
     }
 
 

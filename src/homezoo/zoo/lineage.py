@@ -46,6 +46,7 @@ def trace(metadata: Mapping[str, Any], card: Mapping[str, Any], name: str) -> li
     is used when the file has none.
     """
     own = _own(metadata, card, name)
+    on_card, where = card_licence(card)
     bases = [*_listed(metadata, "base_model"), *card_names(card, "base_model")]
     data = [
         *_listed(metadata, "dataset"),
@@ -59,6 +60,8 @@ def trace(metadata: Mapping[str, Any], card: Mapping[str, Any], name: str) -> li
     for item in data[:MAX_LISTED]:
         for link in _origin("data", item, known_data):
             chain.setdefault((link.role, _plain(link.name)), link)
+    if on_card and own.stated and on_card.lower() != own.stated.lower():  # both count
+        return [*chain.values(), Link(own.role, own.name, on_card, _CARD, where), own]
     return [*chain.values(), own]
 
 
