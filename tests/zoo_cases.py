@@ -63,7 +63,7 @@ CASES: dict[str, tuple[str, int, dict[str, Any], str, dict[str, Any]]] = {
     "gpt2": ("gpt2", 2, {}, "GPT2LMHeadModel", OLD),
     "gptj": ("gptj", 2, PART, "GPTJForCausalLM", OLD | {"rotary_dim": 8}),
     "gptneox": (
-        "gptneox", 2, PART, "GPTNeoXForCausalLM",
+        "gptneox", 2, PART | {"use_parallel_residual": True}, "GPTNeoXForCausalLM",
         NEOX | {"rope": ROPE | {"partial_rotary_factor": 0.5}},
     ),
     "gptneox_in_turn": (

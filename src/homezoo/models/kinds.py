@@ -14,6 +14,7 @@ class Kind:
     unrotated_every: int = 0  # of so many layers the last leaves q and k unrotated; 0: none
     experts: bool = False  # feed-forward networks may be mixtures of experts
     causal: bool = True
+    learned_positions: bool = False  # a table of positions: none beyond its end
     whole_yarn_pairs: bool = True  # YaRN's ramp begins and ends at whole pairs
 
 
@@ -25,7 +26,7 @@ KINDS: dict[str, Kind] = {
     "qwen3": Kind(),
     "qwen3moe": Kind(experts=True),
     "bloom": Kind(layer_norm=True),
-    "gpt2": Kind(layer_norm=True),
+    "gpt2": Kind(layer_norm=True, learned_positions=True),
     "gptj": Kind(halves=False, layer_norm=True),
     "gptneox": Kind(layer_norm=True),
     "gemma2": Kind(windows=True, full_every=2),
@@ -33,5 +34,5 @@ KINDS: dict[str, Kind] = {
     "phi3": Kind(windows=True),
     "smollm3": Kind(halves=False, unrotated_every=4),
     "gpt-oss": Kind(windows=True, full_every=2, experts=True, whole_yarn_pairs=False),
-    "bert": Kind(layer_norm=True, causal=False),
+    "bert": Kind(layer_norm=True, causal=False, learned_positions=True),
 }

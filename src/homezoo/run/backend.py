@@ -43,7 +43,8 @@ class Backend:
         self._model = model
         self._cache = cache
         self._pool: Any = _thread_pool(threads) if name == "native" else None
-        self.logits: Compute = self._compile(model)  # float32 [R, V]
+        # float32 [R, V]; an encoder's error comes when logits are asked for
+        self.logits: Compute = self._compile(model) if model.config.causal else self._refuse
         self._states: Compute | None = None
 
     def states(self, batch: Batch) -> np.ndarray:
@@ -51,6 +52,9 @@ class Backend:
         if self._states is None:
             self._states = self._compile(States(self._model))
         return self._states(batch)
+
+    def _refuse(self, batch: Batch) -> np.ndarray:
+        return self._compile(self._model)(batch)  # the model's own error
 
     def _compile(self, model: Model | States) -> Compute:
         if self._name == "native":

@@ -105,7 +105,8 @@ class Engine:
 
     def states(self, tokens: list[int]) -> Iterator[np.ndarray]:
         """Final-normed states of every token, float32 [some rows, D] at a time; likewise."""
-        return self._every_row(self._backend.states, tokens, self.chunk)
+        chunk = self.chunk if self.model.config.causal else max(len(tokens), 1)  # or all at once
+        return self._every_row(self._backend.states, tokens, chunk)
 
     def check_prompt(self, tokens: list[int]) -> None:
         """ContextError for more tokens than the context has, OptionError for none or wrong ones."""

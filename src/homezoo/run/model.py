@@ -18,6 +18,7 @@ from homezoo.run.answer import Answer
 from homezoo.run.backend import BackendName
 from homezoo.run.constrain import Constraint, ConstraintCompiler, ConstraintMatcher
 from homezoo.run.draft import Draft
+from homezoo.run.encode import encode_text
 from homezoo.run.engine import Engine
 from homezoo.run.generate import Generation
 from homezoo.run.job import Request
@@ -80,6 +81,11 @@ class Model:
             trained = loaded.config.context_length
             if context is None:
                 context = min(trained, DEFAULT_CONTEXT)
+            elif context > trained and loaded.config.kind.learned_positions:
+                raise OptionError(
+                    f"a context of {context}, but the model has learned {trained} positions; "
+                    f"ask for {trained} or fewer"
+                )
             elif context > trained:
                 warnings.warn(
                     f"a context of {context}, but the model was trained on {trained}; "
@@ -170,7 +176,12 @@ class Model:
         return Stream(self._generation([request]))
 
     def embed(self, text: str) -> np.ndarray:
-        """The mean of the last layer's states, final-normed, over a text's tokens: float32 [D]."""
+        """The mean of the last layer's states, final-normed, over a text's tokens: float32 [D].
+
+        An encoder's own pooling instead, with length 1.
+        """
+        if not self.config.causal:
+            return encode_text(self.engine, self.tokenizer, self.metadata, text)
         total = np.zeros(self.config.width, np.float64)
         tokens = self.encode_prompt(text)
         for states in self.engine.states(tokens):  # [some, D]
