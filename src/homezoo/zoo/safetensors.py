@@ -8,6 +8,7 @@ import json
 import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -184,6 +185,6 @@ def _unique(pairs: list[tuple[str, Any]], path: Path) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         names = sorted(name for name, _ in pairs)
-        twice = next(a for a, b in zip(names, names[1:], strict=False) if a == b)
+        twice = next(a for a, b in pairwise(names) if a == b)
         raise CheckpointError(f"{path} has {twice!r} twice; download it again")
     return found
