@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from homezoo.ops.protocol import BLOCK_POSITIONS
 from homezoo.run.answer import Answer
 from homezoo.run.constrain import Constraint, ConstraintMatcher
 from homezoo.run.draft import Draft
@@ -83,16 +84,32 @@ class _Loop:
                 self._end(job)
 
     def _admit(self, waiting: list[Job]) -> None:
-        """Starts waiting jobs, in order, while the cache has room for all that they may need."""
-        while waiting:
-            job = waiting[0]
+        """Starts waiting jobs, in order, while the cache has room for all that they may need.
+
+        One whose prompt begins as a running one's, that is still being computed, waits for that.
+        """
+        for job in list(waiting):
+            if any(self._will_share(other, job) for other in self.jobs):
+                continue
             sequence = self._engine.begin(job.prompt, job.positions)
             if sequence is None:
                 if not any(other.sequence is not None for other in self.jobs):
                     raise self._engine.full(job.positions)
                 return
             job.start(sequence)
-            del waiting[0]
+            waiting.remove(job)
+
+    def _will_share(self, running: Job, job: Job) -> bool:
+        """Whether a running job is about to compute a block or more of another's prompt."""
+        if running.sequence is None or len(running.pending) < BLOCK_POSITIONS:
+            return False
+        computed = len(running.sequence)
+        ahead = job.prompt[computed : computed + BLOCK_POSITIONS]
+        return (
+            len(job.prompt) > computed + BLOCK_POSITIONS
+            and ahead == running.pending[:BLOCK_POSITIONS]
+            and running.prompt[:computed] == job.prompt[:computed]
+        )
 
     def _next_parts(self) -> list[tuple[Job, list[int]]]:
         """Tokens of the next pass: those of answers first, then as much of prompts as fits."""
