@@ -82,12 +82,36 @@ def our_logits(path: Path) -> np.ndarray:
         return compile_reference(model, cache, exact=True)(batch)
 
 
+FUSED = ("q", "k", "v", "gate", "up")
 CASES = {
     "LlamaForCausalLM": {},
     "MistralForCausalLM": {"sliding_window": None, "head_dim": 32},
     "Qwen2ForCausalLM": {"use_sliding_window": False, "tie_word_embeddings": True},
     "Qwen3ForCausalLM": {"head_dim": 32},
 }
+
+
+def test_phi3_keeps_its_fused_weights(tmp_path: Path) -> None:
+    """Phi-3 is LLaMA with weights stacked: the same weights must give the same logits."""
+    config = hf_folders.llama_config()
+    weights = hf_folders.llama_weights(config)
+    fused = {name: w for name, w in weights.items() if not any(f".{p}_proj" in name for p in FUSED)}
+    for layer in range(2):
+        for target, parts in (
+            ("self_attn.qkv", ("self_attn.q", "self_attn.k", "self_attn.v")),
+            ("mlp.gate_up", ("mlp.gate", "mlp.up")),
+        ):
+            stacked = [weights[f"model.layers.{layer}.{part}_proj.weight"] for part in parts]
+            fused[f"model.layers.{layer}.{target}_proj.weight"] = np.concatenate(stacked)
+    phi = config | {"architectures": ["Phi3ForCausalLM"], "sliding_window": 200}
+    folder = hf_folders.make_folder(tmp_path / "hf", phi, fused, hf_folders.sentencepiece_like())
+    assert convert(folder, tmp_path / "out.gguf").architecture == "phi3"
+    found, wanted = our_logits(tmp_path / "out.gguf"), hf_logits(config, weights)
+    assert np.abs(found - wanted).max() < 2e-3
+    phi["rope_scaling"] = {"type": "longrope", "short_factor": [1.0], "long_factor": [1.0]}
+    (folder / "config.json").write_text(json.dumps(phi))
+    with pytest.raises(UnsupportedError, match="longrope"):
+        convert(folder, tmp_path / "out.gguf")
 
 
 def tokenizer_of(architecture: str) -> Any:
