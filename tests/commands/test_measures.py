@@ -90,3 +90,27 @@ def test_private_memory_grows_with_what_is_allocated() -> None:
     assert after is not None
     assert 19_000_000 < after - before < 40_000_000
     assert block.sum() == 20_000_000
+
+
+def test_bench_measures_the_machine_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--limits", "--threads", "1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["threads"] == 1
+    assert found["read_bytes_per_second"] > 1e8
+    assert found["int8_per_second"] > 1e8
+    assert found["fp32_per_second"] > 1e7
+
+
+def test_bench_without_model_or_limits_says_what_is_missing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["bench"]) != 0
+    assert "no MODEL given" in capsys.readouterr().err
+
+
+def test_bench_measures_several_contexts(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--contexts", "8,16", "--generate", "4", "--repeats", "1", "--json"]
+    assert main(["bench", "stories", *arguments]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["prompt_tokens"] for row in found["contexts"]] == [8, 16]
+    assert found["prompt_tokens"] == 16

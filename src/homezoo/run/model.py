@@ -11,6 +11,7 @@ import numpy as np
 
 from homezoo.errors import HomezooError, OptionError, UnsupportedError
 from homezoo.formats.gguf_read import GGUFFile
+from homezoo.formats.tensor import Tensor
 from homezoo.models.cache import CacheType
 from homezoo.models.config import ModelConfig
 from homezoo.models.load import load_model
@@ -233,6 +234,11 @@ class Model:
     def metadata(self) -> Mapping[str, Any]:
         """The file's metadata, key to value."""
         return self._file.metadata
+
+    @property
+    def tensors(self) -> Mapping[str, Tensor]:
+        """The file's tensors, by name."""
+        return self._file.tensors
 
     @property
     def config(self) -> ModelConfig:
