@@ -253,6 +253,7 @@ static void matmul_few(const Weight& w, int begin, int end, const Activations& x
   for (; n + 4 <= end; n += 4) {
     const uint8_t* rows = w.data + size_t(n) * w.row_bytes;
     int t = 0;
+    for (; t + 4 <= tokens; t += 4) rows4<F, 4>(rows, w.row_bytes, x, t, y + size_t(t) * stride + n, stride);
     for (; t + 2 <= tokens; t += 2) rows4<F, 2>(rows, w.row_bytes, x, t, y + size_t(t) * stride + n, stride);
     for (; t < tokens; t++) rows4<F, 1>(rows, w.row_bytes, x, t, y + size_t(t) * stride + n, stride);
   }

@@ -21,7 +21,7 @@ namespace amx {
 }  // namespace amx
 
 const Section* section_amx() {
-  static const Section section = amx::make_section("amx", 4, 32);
+  static const Section section = amx::make_section("amx", 6, 32);
   return &section;
 }
 }  // namespace homezoo

@@ -16,8 +16,8 @@ namespace avx2 {
 }  // namespace avx2
 
 const Section* section_avx2() {
-  // From four tokens on, unpacking a tile costs less than reading the rows again for every pair of tokens.
-  static const Section section = avx2::make_section("avx2", 4, 32);
+  // From six tokens on, unpacking a tile costs less than reading the rows again for every four tokens.
+  static const Section section = avx2::make_section("avx2", 6, 32);
   return &section;
 }
 }  // namespace homezoo

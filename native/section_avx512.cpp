@@ -19,7 +19,7 @@ namespace avx512 {
 }  // namespace avx512
 
 const Section* section_avx512() {
-  static const Section section = avx512::make_section("avx512", 4, 32);
+  static const Section section = avx512::make_section("avx512", 6, 32);
   return &section;
 }
 }  // namespace homezoo
