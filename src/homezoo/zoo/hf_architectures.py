@@ -1,9 +1,9 @@
 """Every Hugging Face architecture that can be converted, by its name in config.json."""
 
-from homezoo.zoo import hf_names_llama, hf_names_phi
+from homezoo.zoo import hf_names_bloom, hf_names_llama, hf_names_phi
 from homezoo.zoo.hf_recipe import Recipe
 
-_TABLES = (hf_names_llama, hf_names_phi)
+_TABLES = (hf_names_bloom, hf_names_llama, hf_names_phi)
 
 
 def recipes() -> dict[str, Recipe]:
