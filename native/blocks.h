@@ -31,6 +31,7 @@ struct Q4_0 : Block32 {
   static constexpr int kBytes = 18, kBits = 4, kOffset = 8;
   static constexpr bool kMins = false;
   static float scale(const uint8_t* b) { return half_to_float(read16(b)); }
+  static constexpr bool kPlainNibbles = true;  // a nibble is a code
   static constexpr int kNibbles = 2;  // where the 16 bytes of nibbles begin
   static Bytes32 from_nibbles(Bytes32 n) { return n; }
   static Bytes32 codes(const uint8_t* b, int) { return from_nibbles(nibbles(b + kNibbles)); }
@@ -41,6 +42,7 @@ struct Q4_1 : Block32 {
   static constexpr bool kMins = true;
   static float scale(const uint8_t* b) { return half_to_float(read16(b)); }
   static float min_scale(const uint8_t* b) { return -half_to_float(read16(b + 2)); }
+  static constexpr bool kPlainNibbles = true;  // a nibble is a code
   static constexpr int kNibbles = 4;  // where the 16 bytes of nibbles begin
   static Bytes32 from_nibbles(Bytes32 n) { return n; }
   static Bytes32 codes(const uint8_t* b, int) { return from_nibbles(nibbles(b + kNibbles)); }

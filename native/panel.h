@@ -43,7 +43,7 @@ static Panel panel_at(uint8_t* scratch, int width) {
 template <class F>
 static inline void fill_scales(const Panel& p, const uint8_t* block, int b, int r) {
   p.scales[b * kLanes + r] = F::scale(block);
-  p.min_scales[b * kLanes + r] = F::min_scale(block);
+  if constexpr (F::kMins) p.min_scales[b * kLanes + r] = F::min_scale(block);
   if constexpr (F::kBlock == 256) {
     constexpr int n = 256 / F::kGroup;
     int16_t scale[16], min[16];
@@ -62,18 +62,30 @@ static inline void fill_scales(const Panel& p, const uint8_t* block, int b, int 
 template <class F>
 static void fill_panel(const Panel& p, const uint8_t* rows, size_t pitch, int count, int width) {
   const int blocks = width / F::kBlock;
-  const auto row = [&](int r) { return rows + size_t(r < count ? r : count - 1) * pitch; };  // the last one repeats
-  for (int b = 0; b < blocks; b++)
-    for (int r = 0; r < kLanes; r++) fill_scales<F>(p, row(r) + size_t(b) * F::kBytes, b, r);
+  const uint8_t* row[kLanes];
+  for (int r = 0; r < kLanes; r++) row[r] = rows + size_t(r < count ? r : count - 1) * pitch;  // the last one repeats
   uint8_t* out = p.codes;
-  for (int b = 0; b < blocks; b++)
+  for (int b = 0; b < blocks; b++) {
+#if defined(HOMEZOO_AVX512)
+    if constexpr (requires { F::kPlainNibbles; }) {
+      const size_t at = size_t(b) * F::kBytes;
+      _mm512_storeu_ps(p.scales + b * kLanes, halves16(row, at));
+      if constexpr (F::kMins)
+        _mm512_storeu_ps(p.min_scales + b * kLanes, _mm512_xor_ps(_mm512_set1_ps(-0.0f), halves16(row, at + 2)));
+      turn_nibbles16<F>(row, at + F::kNibbles, out);
+      out += 32 * kLanes;
+      continue;
+    }
+#endif
+    for (int r = 0; r < kLanes; r++) fill_scales<F>(p, row[r] + size_t(b) * F::kBytes, b, r);
     for (int c = 0; c < F::kBlock / 32; c++, out += 32 * kLanes)
       for (int half = 0; half < kLanes; half += 8) {
         Bytes32 chunk[8];
         for (int r = 0; r < 8; r++) {
-          chunk[r] = F::codes(row(half + r) + size_t(b) * F::kBytes, c);
+          chunk[r] = F::codes(row[half + r] + size_t(b) * F::kBytes, c);
           if constexpr (F::kBits >= kSignedFrom && F::kOffset) chunk[r] = minus_offset<F::kOffset>(chunk[r]);
         }
         store_turned8(out + half * 4, kLanes * 4, chunk);
       }
+  }
 }

@@ -3,6 +3,36 @@
 
 static constexpr int kLanes = 16;
 
+// Nibbles that are codes: sixteen rows of one block are turned while two codes still share a byte. Register k takes rows
+// k, k+4, k+8 and k+12, so that the rows come out in order.
+template <class F>
+static inline void turn_nibbles16(const uint8_t* const* row, size_t at, uint8_t* out) {
+  __m512i r[4];
+  for (int k = 0; k < 4; k++) {
+    const auto load = [&](int i) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(row[i] + at)); };
+    r[k] = _mm512_inserti32x4(_mm512_castsi128_si512(load(k)), load(k + 4), 1);
+    r[k] = _mm512_inserti32x4(_mm512_inserti32x4(r[k], load(k + 8), 2), load(k + 12), 3);
+  }
+  const __m512i a = _mm512_unpacklo_epi32(r[0], r[1]), b = _mm512_unpackhi_epi32(r[0], r[1]);
+  const __m512i c = _mm512_unpacklo_epi32(r[2], r[3]), d = _mm512_unpackhi_epi32(r[2], r[3]);
+  const __m512i dwords[4] = {_mm512_unpacklo_epi64(a, c), _mm512_unpackhi_epi64(a, c), _mm512_unpacklo_epi64(b, d),
+                             _mm512_unpackhi_epi64(b, d)};
+  const __m512i mask = _mm512_set1_epi8(15), offset = _mm512_set1_epi8(kSignedFrom <= F::kBits ? F::kOffset : 0);
+  for (int j = 0; j < 4; j++) {
+    const __m512i low = _mm512_and_si512(dwords[j], mask);
+    const __m512i high = _mm512_and_si512(_mm512_srli_epi16(dwords[j], 4), mask);
+    _mm512_store_si512(out + 64 * j, _mm512_sub_epi8(low, offset));
+    _mm512_store_si512(out + 64 * (j + 4), _mm512_sub_epi8(high, offset));
+  }
+}
+
+// The halves at `at` bytes into sixteen rows, as floats.
+static inline __m512 halves16(const uint8_t* const* row, size_t at) {
+  alignas(32) uint16_t h[16];
+  for (int i = 0; i < 16; i++) h[i] = read16(row[i] + at);
+  return _mm512_cvtph_ps(_mm256_load_si256(reinterpret_cast<const __m256i*>(h)));
+}
+
 #include "panel.h"
 
 static inline __m512i load64(const void* p) { return _mm512_load_si512(p); }
