@@ -39,3 +39,11 @@ class ConstraintError(HomezooError):
 
 class HubError(HomezooError):
     """A model hub that refuses, is not reached, or sends something else than it promised."""
+
+
+class FactError(HomezooError):
+    """Facts that cannot be read, contradict each other, or name no one thing; says where."""
+
+
+class EditError(HomezooError):
+    """An edit that must not be made: another base, too many facts, or what a check found broken."""
