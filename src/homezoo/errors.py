@@ -13,6 +13,10 @@ class UnsupportedError(HomezooError):
     """A sound file or option that this version cannot run; lists what it can."""
 
 
+class AdapterError(HomezooError):
+    """A file that is no sound adapter, or an adapter of another base; names what differs."""
+
+
 class CheckpointError(HomezooError):
     """A Hugging Face folder that is damaged, incomplete, or contradicts itself."""
 
