@@ -20,6 +20,9 @@
 #endif
 #endif
 
+#include "elementwise_gradient.h"
+#include "input_gradient.h"
+#include "input_gradient_int8.h"
 #include "peaks.h"
 
 template <class F>
@@ -72,6 +75,11 @@ static Section make_section(const char* name, int many_from, int tile_rows) {
   s.gelu_erf = gelu_erf;
   s.soft_cap = soft_cap;
   s.clamped_swiglu = clamped_swiglu;
+  s.gradient_exact = gradient_exact;
+  s.gradient_int8 = gradient_int8;
+  s.silu_mul_gradient = silu_mul_gradient;
+  s.rms_norm_gradient = rms_norm_gradient;
+  s.rotate = rotate;
   s.read_all = read_all;
   s.peak_int8 = peak_int8;
   s.peak_fp32 = peak_fp32;

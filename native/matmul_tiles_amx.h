@@ -149,19 +149,33 @@ static void panel_times_tile_256(const Panel& p, const Activations& x, const Til
   for (int m = 0; m < t.count; m++) _mm512_mask_storeu_ps(y + size_t(m) * stride, mask, _mm512_load_ps(chain[m]));
 }
 
-// M tokens (or the fewer that are left) times every panel of a chunk of rows.
+// M tokens (or the fewer that are left) times the panels of `rows` rows.
 template <class F, int M>
-static void chunk_times_tile(const Weight& w, int begin, int end, const Activations& x, int first, int count, float* y,
-                             size_t stride, uint8_t* panels, float* scratch) {
-  const size_t bytes = panel_bytes<F>(w.width);
+static void panels_times_tile(uint8_t* panels, int rows, const Activations& x, int first, int count, float* y,
+                              size_t stride, float* scratch) {
+  const size_t bytes = panel_bytes<F>(x.width);
   const TileTokens t = tile_tokens<F, M>(x, first, count, scratch);
-  for (int n = begin; n < end; n += kLanes) {
-    const Panel p = panel_at<F>(panels + size_t(n - begin) / kLanes * bytes, w.width);
-    const int rows = end - n < kLanes ? end - n : kLanes;
+  for (int n = 0; n < rows; n += kLanes) {
+    const Panel p = panel_at<F>(panels + size_t(n) / kLanes * bytes, x.width);
+    const int some = rows - n < kLanes ? rows - n : kLanes;
     float* out = y + size_t(first) * stride + n;
-    if constexpr (F::kBlock == 32) panel_times_tile_32<F, M>(p, t, rows, out, stride);
-    else panel_times_tile_256<F, M>(p, x, t, rows, out, stride);
+    if constexpr (F::kBlock == 32) panel_times_tile_32<F, M>(p, t, some, out, stride);
+    else panel_times_tile_256<F, M>(p, x, t, some, out, stride);
   }
+}
+
+// The panels of `rows` rows times all tokens; `side` has room for the scales and sums of a tile of tokens.
+template <class F>
+static void panels_times_tokens(uint8_t* panels, int rows, const Activations& x, int tokens, float* y, size_t stride,
+                                float* side) {
+  int shaped = 0;
+  for (int t = 0; t < tokens; t += kTileTokens) {
+    const int count = tokens - t < kTileTokens ? tokens - t : kTileTokens;
+    if (count != shaped) load_tile_shapes(shaped = count);
+    if (count > 8) panels_times_tile<F, 16>(panels, rows, x, t, count, y, stride, side);
+    else panels_times_tile<F, 8>(panels, rows, x, t, count, y, stride, side);
+  }
+  _tile_release();
 }
 
 // A chunk of rows (at most 32, so that its panels stay in the second-level cache) times all tokens.
@@ -169,17 +183,9 @@ template <class F>
 static void matmul_many(const Weight& w, int begin, int end, const Activations& x, int tokens, float* y,
                         size_t stride, uint8_t* scratch) {
   const size_t bytes = panel_bytes<F>(w.width);
-  const auto panel = [&](int n) { return panel_at<F>(scratch + size_t(n - begin) / kLanes * bytes, w.width); };
-  const auto rows = [&](int n) { return end - n < kLanes ? end - n : kLanes; };
   for (int n = begin; n < end; n += kLanes)
-    fill_panel<F>(panel(n), w.data + size_t(n) * w.row_bytes, w.row_bytes, rows(n), w.width);
+    fill_panel<F>(panel_at<F>(scratch + size_t(n - begin) / kLanes * bytes, w.width), w.data + size_t(n) * w.row_bytes,
+                  w.row_bytes, end - n < kLanes ? end - n : kLanes, w.width);
   float* side = reinterpret_cast<float*>(scratch + size_t((end - begin + kLanes - 1) / kLanes) * bytes);
-  int shaped = 0;
-  for (int t = 0; t < tokens; t += kTileTokens) {
-    const int count = tokens - t < kTileTokens ? tokens - t : kTileTokens;
-    if (count != shaped) load_tile_shapes(shaped = count);
-    if (count > 8) chunk_times_tile<F, 16>(w, begin, end, x, t, count, y, stride, scratch, side);
-    else chunk_times_tile<F, 8>(w, begin, end, x, t, count, y, stride, scratch, side);
-  }
-  _tile_release();
+  panels_times_tokens<F>(scratch, end - begin, x, tokens, y + begin, stride, side);
 }

@@ -54,21 +54,30 @@ static void panel_times_tokens(const Panel& p, const Activations& x, int token, 
   for (int m = 0; m < M; m++) _mm512_mask_storeu_ps(y + size_t(m) * stride, mask, chain[m]);
 }
 
+// The panels of `rows` rows times all tokens.
+template <class F>
+static void panels_times_tokens(uint8_t* panels, int rows, const Activations& x, int tokens, float* y, size_t stride,
+                                float*) {
+  constexpr int M = F::kBlock == 32 ? 8 : 6;  // integer sums, float chains and minima within 32 registers
+  const size_t bytes = panel_bytes<F>(x.width);
+  const auto panel = [&](int n) { return panel_at<F>(panels + size_t(n) / kLanes * bytes, x.width); };
+  const auto some = [&](int n) { return rows - n < kLanes ? rows - n : kLanes; };
+  int t = 0;
+  for (; t + M <= tokens; t += M)
+    for (int n = 0; n < rows; n += kLanes)
+      panel_times_tokens<F, M>(panel(n), x, t, some(n), y + size_t(t) * stride + n, stride);
+  for (; t < tokens; t++)
+    for (int n = 0; n < rows; n += kLanes)
+      panel_times_tokens<F, 1>(panel(n), x, t, some(n), y + size_t(t) * stride + n, stride);
+}
+
 // A chunk of rows (at most 32, so that its panels stay in the second-level cache) times all tokens.
 template <class F>
 static void matmul_many(const Weight& w, int begin, int end, const Activations& x, int tokens, float* y,
                         size_t stride, uint8_t* scratch) {
-  constexpr int M = F::kBlock == 32 ? 8 : 6;  // integer sums, float chains and minima within 32 registers
   const size_t bytes = panel_bytes<F>(w.width);
-  const auto panel = [&](int n) { return panel_at<F>(scratch + size_t(n - begin) / kLanes * bytes, w.width); };
-  const auto rows = [&](int n) { return end - n < kLanes ? end - n : kLanes; };
   for (int n = begin; n < end; n += kLanes)
-    fill_panel<F>(panel(n), w.data + size_t(n) * w.row_bytes, w.row_bytes, rows(n), w.width);
-  int t = 0;
-  for (; t + M <= tokens; t += M)
-    for (int n = begin; n < end; n += kLanes)
-      panel_times_tokens<F, M>(panel(n), x, t, rows(n), y + size_t(t) * stride + n, stride);
-  for (; t < tokens; t++)
-    for (int n = begin; n < end; n += kLanes)
-      panel_times_tokens<F, 1>(panel(n), x, t, rows(n), y + size_t(t) * stride + n, stride);
+    fill_panel<F>(panel_at<F>(scratch + size_t(n - begin) / kLanes * bytes, w.width), w.data + size_t(n) * w.row_bytes,
+                  w.row_bytes, end - n < kLanes ? end - n : kLanes, w.width);
+  panels_times_tokens<F>(scratch, end - begin, x, tokens, y + begin, stride, nullptr);
 }

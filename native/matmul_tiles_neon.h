@@ -208,22 +208,31 @@ static void panel_times_tokens(const Panel& p, const Activations& x, int token, 
   for (int m = 0; m < M; m++) store_some8(y + size_t(m) * stride, chain[m], rows);
 }
 
-// A chunk of rows (at most 32, so that its panels stay in the second-level cache) times all tokens. Four tokens:
-// their integer sums and float chains (16 registers), a panel's weights and four activations fit the 32 registers.
+// The panels of `rows` rows times all tokens. Four tokens: their integer sums and float chains (16 registers), a
+// panel's weights and four activations fit the 32 registers.
 template <class F>
-static void matmul_many(const Weight& w, int begin, int end, const Activations& x, int tokens, float* y,
-                        size_t stride, uint8_t* scratch) {
-  const size_t bytes = panel_bytes<F>(w.width);
-  const auto panel = [&](int n) { return panel_at<F>(scratch + size_t(n - begin) / kLanes * bytes, w.width); };
-  const auto rows = [&](int n) { return end - n < kLanes ? end - n : kLanes; };
-  for (int n = begin; n < end; n += kLanes)
-    fill_panel<F>(panel(n), w.data + size_t(n) * w.row_bytes, w.row_bytes, rows(n), w.width);
+static void panels_times_tokens(uint8_t* panels, int rows, const Activations& x, int tokens, float* y, size_t stride,
+                                float*) {
+  const size_t bytes = panel_bytes<F>(x.width);
   for (int t = 0, next; t < tokens; t = next) {
     const int left = tokens - t, m = left >= 4 ? 4 : left >= 2 ? 2 : 1;
     next = t + m;
     const auto kernel = m == 4   ? panel_times_tokens<F, 4>
                         : m == 2 ? panel_times_tokens<F, 2>
                                  : panel_times_tokens<F, 1>;
-    for (int n = begin; n < end; n += kLanes) kernel(panel(n), x, t, rows(n), y + size_t(t) * stride + n, stride);
+    for (int n = 0; n < rows; n += kLanes)
+      kernel(panel_at<F>(panels + size_t(n) / kLanes * bytes, x.width), x, t, rows - n < kLanes ? rows - n : kLanes,
+             y + size_t(t) * stride + n, stride);
   }
+}
+
+// A chunk of rows (at most 32, so that its panels stay in the second-level cache) times all tokens.
+template <class F>
+static void matmul_many(const Weight& w, int begin, int end, const Activations& x, int tokens, float* y,
+                        size_t stride, uint8_t* scratch) {
+  const size_t bytes = panel_bytes<F>(w.width);
+  for (int n = begin; n < end; n += kLanes)
+    fill_panel<F>(panel_at<F>(scratch + size_t(n - begin) / kLanes * bytes, w.width), w.data + size_t(n) * w.row_bytes,
+                  w.row_bytes, end - n < kLanes ? end - n : kLanes, w.width);
+  panels_times_tokens<F>(scratch, end - begin, x, tokens, y + begin, stride, nullptr);
 }

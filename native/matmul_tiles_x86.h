@@ -103,23 +103,30 @@ static void panel_times_tokens(const Panel& p, const Activations& x, int token, 
   for (int m = 0; m < M; m++) store_some8(y + size_t(m) * stride, chain[m], rows);
 }
 
-// A chunk of rows (at most 32, so that its panels stay in the second-level cache) times all tokens; six tokens'
-// sums, a weight and its broadcasts fill the 16 registers.
+// The panels of `rows` rows times all tokens; six tokens' sums, a weight and its broadcasts fill the 16 registers.
+template <class F>
+static void panels_times_tokens(uint8_t* panels, int rows, const Activations& x, int tokens, float* y, size_t stride,
+                                float*) {
+  constexpr int M = F::kBlock == 32 ? 6 : 4;
+  const size_t bytes = panel_bytes<F>(x.width);
+  int t = 0;
+  for (; t < tokens; t += (t + M <= tokens ? M : 1))
+    for (int n = 0; n < rows; n += kLanes) {
+      const Panel p = panel_at<F>(panels + size_t(n) / kLanes * bytes, x.width);
+      const int some = rows - n < kLanes ? rows - n : kLanes;
+      float* out = y + size_t(t) * stride + n;
+      if (t + M <= tokens) panel_times_tokens<F, M>(p, x, t, some, out, stride);
+      else panel_times_tokens<F, 1>(p, x, t, some, out, stride);
+    }
+}
+
+// A chunk of rows (at most 32, so that its panels stay in the second-level cache) times all tokens.
 template <class F>
 static void matmul_many(const Weight& w, int begin, int end, const Activations& x, int tokens, float* y,
                         size_t stride, uint8_t* scratch) {
-  constexpr int M = F::kBlock == 32 ? 6 : 4;
   const size_t bytes = panel_bytes<F>(w.width);
   for (int n = begin; n < end; n += kLanes)
     fill_panel<F>(panel_at<F>(scratch + size_t(n - begin) / kLanes * bytes, w.width), w.data + size_t(n) * w.row_bytes,
                   w.row_bytes, end - n < kLanes ? end - n : kLanes, w.width);
-  int t = 0;
-  for (; t < tokens; t += (t + M <= tokens ? M : 1))
-    for (int n = begin; n < end; n += kLanes) {
-      const Panel p = panel_at<F>(scratch + size_t(n - begin) / kLanes * bytes, w.width);
-      const int rows = end - n < kLanes ? end - n : kLanes;
-      float* out = y + size_t(t) * stride + n;
-      if (t + M <= tokens) panel_times_tokens<F, M>(p, x, t, rows, out, stride);
-      else panel_times_tokens<F, 1>(p, x, t, rows, out, stride);
-    }
+  panels_times_tokens<F>(scratch, end - begin, x, tokens, y + begin, stride, nullptr);
 }

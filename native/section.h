@@ -60,6 +60,31 @@ inline size_t attention_scratch(int width, int queries) {
   return size_t(width) * 130 + 128 + 2 * size_t(queries);
 }
 
+// A strip of columns of a weight and what its transpose meets: dx[t, k] = sum over n of dy[t, n] W[n, k].
+constexpr int kStripColumns = 256;  // a whole number of blocks of every format
+constexpr int kPartRows = 128;      // summed apart, exact floats: such a strip takes 128 KB of the second-level cache
+constexpr int kTurnedRows = 512;    // likewise int8: 128 KB of codes
+struct GradientStrip {
+  const uint8_t* weight;  // the strip's first block in row 0
+  size_t row_bytes;
+  int rows, columns;  // N; at most kStripColumns
+  void (*dequantize)(const uint8_t* row, float* out, int width);
+  const float* dy;  // [tokens, dy_stride], exact only
+  size_t dy_stride;
+  const Activations* rounded;  // of each kTurnedRows rows, int8 only: dy rounded in blocks of 32, zeros after the last
+  int tokens;
+  float* dx;  // [tokens, dx_stride]
+  size_t dx_stride;
+};
+
+// Bytes of scratch, exact or int8, for so many tokens.
+inline size_t gradient_scratch(bool int8, int tokens) {
+  const size_t strip = kStripColumns;
+  if (!int8) return sizeof(float) * strip * (kPartRows + 1);
+  const size_t turned = strip * (kTurnedRows / 32 * 36), panels = strip * (kTurnedRows / 32 * 40);
+  return sizeof(float) * (32 * strip + size_t(tokens) * 32) + turned + panels + 4096;
+}
+
 struct Section {
   const char* name;
   MatmulKernel few[kTypes];   // for a few tokens: reads rows as they lie
@@ -78,6 +103,12 @@ struct Section {
   void (*gelu_erf)(const float* x, size_t n, float* y);  // the exact form
   void (*soft_cap)(const float* x, float cap, size_t n, float* y);
   void (*clamped_swiglu)(const float* gate, const float* up, float alpha, float limit, size_t n, float* y);
+  void (*gradient_exact)(const GradientStrip&, uint8_t* scratch);  // scratch on a cache line
+  void (*gradient_int8)(const GradientStrip&, uint8_t* scratch);
+  void (*silu_mul_gradient)(const float* dy, const float* gate, const float* up, size_t n, float* d_gate, float* d_up);
+  void (*rms_norm_gradient)(const float* dy, const float* x, const float* weight, float eps, int width, float* dx);
+  void (*rotate)(const float* x, const float* cosine, const float* sine, int pairs, int head_width, int width,
+                 bool halves, bool back, float* y);
   uint64_t (*read_all)(const uint8_t* p, size_t bytes);  // bytes: a multiple of 128
   double (*peak_int8)(int rounds);  // multiply-adds done, everything in registers
   double (*peak_fp32)(int rounds);

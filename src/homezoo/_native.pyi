@@ -1,4 +1,4 @@
-"""homezoo's kernels. ops/native.py is their only user."""
+"""homezoo's kernels. ops/ is their only user."""
 
 from typing import Annotated
 
@@ -168,6 +168,99 @@ class Program:
         experts: int,
     ) -> int: ...
     def expert_sum(self, x: int, routing: int) -> int: ...
+
+def matmul(
+    x: Annotated[
+        NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)
+    ],
+    weight: Annotated[
+        NDArray[numpy.uint8], dict(shape=(None, None), order="C", device="cpu", writable=False)
+    ],
+    type: int,
+    width: int,
+    threads: Threads,
+    exact: bool = False,
+) -> Annotated[NDArray[numpy.float32], dict(shape=(None, None))]:
+    """
+    x [T, K] times rows of blocks [N, row bytes], transposed; exact: x is not rounded.
+    """
+
+def input_gradient(
+    dy: Annotated[
+        NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)
+    ],
+    weight: Annotated[
+        NDArray[numpy.uint8], dict(shape=(None, None), order="C", device="cpu", writable=False)
+    ],
+    type: int,
+    width: int,
+    threads: Threads,
+    int8: bool = False,
+) -> Annotated[NDArray[numpy.float32], dict(shape=(None, None))]:
+    """dy [T, N] times rows of blocks [N, row bytes]; int8: both are rounded."""
+
+def rms_norm(
+    x: Annotated[
+        NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)
+    ],
+    weight: Annotated[
+        NDArray[numpy.float32], dict(shape=(None,), order="C", device="cpu", writable=False)
+    ],
+    eps: float,
+    threads: Threads,
+    dy: Annotated[
+        NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)
+    ]
+    | None = None,
+) -> Annotated[NDArray[numpy.float32], dict(shape=(None, None))]:
+    """Rows of x normed, or with dy the gradient for x."""
+
+def silu_mul(
+    gate: Annotated[
+        NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)
+    ],
+    up: Annotated[
+        NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)
+    ],
+    threads: Threads,
+) -> Annotated[NDArray[numpy.float32], dict(shape=(None, None))]:
+    """silu(gate) * up."""
+
+def silu_mul_gradient(
+    dy: Annotated[
+        NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)
+    ],
+    gate: Annotated[
+        NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)
+    ],
+    up: Annotated[
+        NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)
+    ],
+    threads: Threads,
+) -> tuple[
+    Annotated[NDArray[numpy.float32], dict(shape=(None, None))],
+    Annotated[NDArray[numpy.float32], dict(shape=(None, None))],
+]:
+    """Its gradients for gate and up."""
+
+def rotate(
+    x: Annotated[
+        NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)
+    ],
+    cosine: Annotated[
+        NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)
+    ],
+    sine: Annotated[
+        NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)
+    ],
+    head_width: int,
+    halves: bool,
+    back: bool,
+    threads: Threads,
+) -> Annotated[NDArray[numpy.float32], dict(shape=(None, None))]:
+    """
+    Pairs of each head of x [T, width] turned by the token's angles [T, pairs], or back.
+    """
 
 def dequantize(
     rows: Annotated[

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from homezoo.errors import ContextError
+from homezoo.errors import ContextError, OptionError
 from homezoo.models.cache import Sequence
 
 
@@ -56,6 +56,26 @@ def build_batch(
         sequences=np.repeat(np.arange(len(parts), dtype=np.int32), counts),
         blocks=pages,
         rows=np.arange(total, dtype=np.int32) if every_row else _last_rows(counts, last_rows),
+    )
+
+
+def pack_documents(documents: Items[Items[int]], rows: Items[int] | None = None) -> Batch:
+    """Whole documents one after another, each a sequence of its own, for passes without a cache.
+
+    `rows` are the tokens whose logits are wanted, by default every one. OptionError for an empty
+    document.
+    """
+    counts = np.array([len(document) for document in documents], np.int64)  # [S]
+    if not counts.all():
+        raise OptionError(f"document {int(np.argmin(counts))} of the batch has no tokens")
+    total = int(counts.sum())
+    starts = np.cumsum(counts) - counts
+    return Batch(
+        tokens=np.array([token for document in documents for token in document], np.int32),
+        positions=(np.arange(total) - np.repeat(starts, counts)).astype(np.int32),
+        sequences=np.repeat(np.arange(len(counts), dtype=np.int32), counts),
+        blocks=np.zeros((len(counts), 0), np.int32),
+        rows=np.arange(total, dtype=np.int32) if rows is None else np.array(rows, np.int32),
     )
 
 

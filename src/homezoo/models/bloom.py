@@ -93,6 +93,6 @@ class Bloom(Decoder):
         """The norm after the embedding."""
         self.token_embd_norm = LayerNorm(self.config, weights, "token_embd_norm")
 
-    def embed(self, ops: Ops) -> Array:
+    def stem(self, ops: Ops) -> Array:
         """[T, D]."""
         return self.token_embd_norm(ops, ops.embed(self.token_embd))

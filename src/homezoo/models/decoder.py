@@ -1,4 +1,8 @@
-"""What all newer architectures share around their layers: embedding, last norm, output matrix."""
+"""What all decoders share around their layers: embedding, last norm, output matrix.
+
+The forward pass is cut where training and editing need it: `stem`, `through` some layers, `finish`,
+`logits` of chosen rows. `forward` is all of it.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -67,16 +71,23 @@ class Decoder:
     def take(self, weights: Weights) -> None:
         """Takes what the architecture has beside its layers."""
 
-    def embed(self, ops: Ops) -> Array:
+    def stem(self, ops: Ops) -> Array:
         """What enters the first layer: [T, D]."""
         return ops.embed(self.token_embd)
 
+    def through(self, ops: Ops, x: Array, start: int = 0, stop: int | None = None) -> Array:
+        """States [T, D] through layers start to stop - 1, by default all of them: [T, D]."""
+        for block in self.blocks[start:stop]:
+            x = block(ops, x)
+        return x
+
+    def finish(self, ops: Ops, x: Array) -> Array:
+        """The last layer's states, normed: [T, D]."""
+        return self.output_norm(ops, x)
+
     def hidden(self, ops: Ops) -> Array:
         """The last layer's states of the batch's tokens, normed: [T, D]."""
-        x = self.embed(ops)
-        for block in self.blocks:
-            x = block(ops, x)
-        return self.output_norm(ops, x)
+        return self.finish(ops, self.through(ops, self.stem(ops)))
 
     def logits(self, ops: Ops, states: Array) -> Array:
         """Any of those states [R, D] to logits [R, V]."""

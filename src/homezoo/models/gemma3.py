@@ -58,6 +58,6 @@ class Gemma3(Decoder):
         """Takes the tensors; GGUFError names a missing, extra or wrongly shaped one."""
         super().__init__(config, tensors, partial(Block, attention=Attention), RmsNorm)
 
-    def embed(self, ops: Ops) -> Array:
+    def stem(self, ops: Ops) -> Array:
         """The embedding times sqrt(D): [T, D]."""
         return ops.scale(ops.embed(self.token_embd), self.config.width**0.5)

@@ -65,6 +65,6 @@ class GPT2(Decoder):
             "position_embd.weight", config.context_length, config.width
         )
 
-    def embed(self, ops: Ops) -> Array:
+    def stem(self, ops: Ops) -> Array:
         """[T, D]."""
         return ops.add(ops.embed(self.token_embd), ops.embed_positions(self.position_embd))

@@ -13,17 +13,17 @@ from homezoo.ops.protocol import Array, Ops
 class Delta:
     """A low-rank change beside one weight: scale · b a (Hu et al. 2021, equation 3)."""
 
-    a: np.ndarray  # float32 [r, K]
-    b: np.ndarray  # float32 [N, r]
+    a: Array  # float32 [r, K]: a NumPy array, or a tensor of PyTorch while it is trained
+    b: Array  # float32 [N, r]
     scale: float
     name: str  # who it belongs to, such as the adapter's name; one delta of a name per weight
 
     def __post_init__(self) -> None:
         for letter, array in (("a", self.a), ("b", self.b)):
-            if array.dtype != np.float32 or array.ndim != 2:
+            if str(array.dtype).removeprefix("torch.") != "float32" or array.ndim != 2:
                 raise OptionError(
-                    f"delta {self.name!r}: {letter} is {array.dtype} of shape {array.shape}; "
-                    "expected float32 with two dimensions"
+                    f"delta {self.name!r}: {letter} is {array.dtype} of shape "
+                    f"{tuple(array.shape)}; expected float32 with two dimensions"
                 )
         if self.a.shape[0] != self.b.shape[1] or self.a.shape[0] < 1:
             raise OptionError(

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 
 from homezoo.formats.tensor import Tensor
 from homezoo.models.config import ModelConfig
+from homezoo.models.decoder import Decoder, linears_of
 from homezoo.models.experts import Experts
 from homezoo.models.linear import Linear
-from homezoo.models.rope import FACTORS_TENSOR
+from homezoo.models.norm import RmsNorm
 from homezoo.models.weights import Weights
 from homezoo.ops.protocol import Array, Ops
 
@@ -80,52 +81,12 @@ class Block:
 
     def linears(self) -> dict[str, Linear]:
         """The weights that deltas can be attached to, by their GGUF names within the layer."""
-        return {
-            name: part
-            for owner in (self.attention, self.feed_forward)
-            for name, part in vars(owner).items()
-            if isinstance(part, Linear)
-        }
+        return linears_of(self.attention, self.feed_forward)
 
 
-class Llama:
-    """The whole model. The `ops` of a call carry batch and cache; arrays are the backend's own."""
+class Llama(Decoder):
+    """The whole model."""
 
     def __init__(self, config: ModelConfig, tensors: Mapping[str, Tensor]) -> None:
         """Takes the tensors; GGUFError names a missing, extra or wrongly shaped one."""
-        weights = Weights(tensors)
-        self.config = config
-        self.token_embd = weights.matrix("token_embd.weight", config.vocab_size, config.width)
-        self.blocks = [Block(config, weights, layer) for layer in range(config.layers)]
-        self.output_norm = weights.vector("output_norm.weight", config.width)
-        self.output = (
-            Linear(self.token_embd)
-            if config.tied
-            else weights.linear("output", config.vocab_size, config.width)
-        )
-        weights.ignore(FACTORS_TENSOR)
-        weights.check_all_taken(config.architecture)
-
-    def hidden(self, ops: Ops) -> Array:
-        """The last layer's states of the batch's tokens, normed: [T, D]."""
-        x = ops.embed(self.token_embd)
-        for block in self.blocks:
-            x = block(ops, x)
-        return ops.rms_norm(x, self.output_norm, self.config.norm_eps)
-
-    def logits(self, ops: Ops, states: Array) -> Array:
-        """Any of those states [R, D] to logits [R, V]."""
-        return self.output(ops, states)
-
-    def forward(self, ops: Ops) -> Array:
-        """Logits of the rows that the batch asks for: [R, V]."""
-        return self.logits(ops, ops.select(self.hidden(ops)))
-
-    def linears(self) -> dict[str, Linear]:
-        """Every weight that deltas can be attached to, by GGUF name without `.weight`."""
-        named = {
-            f"blk.{layer}.{name}": linear
-            for layer, block in enumerate(self.blocks)
-            for name, linear in block.linears().items()
-        }
-        return named | {"output": self.output}
+        super().__init__(config, tensors, Block, RmsNorm)

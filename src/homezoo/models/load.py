@@ -18,7 +18,7 @@ from homezoo.models.llama import Llama
 from homezoo.models.phi3 import Phi3
 from homezoo.models.qwen3 import Qwen3
 
-Model = Llama | Qwen3 | Decoder | Bert
+Model = Decoder | Bert
 ARCHITECTURES: dict[str, Callable[[ModelConfig, Mapping[str, Tensor]], Model]] = {
     "llama": Llama,
     "qwen2": Llama,

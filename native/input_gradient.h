@@ -1,0 +1,83 @@
+// The transpose of a product: dx = dy W, each dequantised tile of W used for all tokens. Two ways: exact floats, and
+// int8 with scales along the rows of W. Meanings: src/homezoo/ops/reference_gradient.py.
+// No include guard: each section includes this file inside its own namespace.
+
+#if defined(HOMEZOO_AVX512)
+using Wide = __m512;
+static constexpr int kWide = 16, kVectors = 4;  // 6 tokens x 4 vectors, a row's 4 and one broadcast: 29 of 32 registers
+static inline Wide load_wide(const float* p) { return _mm512_loadu_ps(p); }
+static inline void store_wide(float* p, Wide a) { _mm512_storeu_ps(p, a); }
+static inline Wide set_wide(float x) { return _mm512_set1_ps(x); }
+static inline Wide fma_wide(Wide a, Wide b, Wide c) { return _mm512_fmadd_ps(a, b, c); }
+static inline Wide add_wide(Wide a, Wide b) { return _mm512_add_ps(a, b); }
+#else
+using Wide = Floats8;
+static constexpr int kWide = 8, kVectors = 2;  // 6 tokens x 2 vectors, a row's 2 and one broadcast: 15 of 16 registers
+static inline Wide load_wide(const float* p) { return load8(p); }
+static inline void store_wide(float* p, Wide a) { store8(p, a); }
+static inline Wide set_wide(float x) { return set8(x); }
+static inline Wide fma_wide(Wide a, Wide b, Wide c) { return fma8(a, b, c); }
+static inline Wide add_wide(Wide a, Wide b) { return add8(a, b); }
+#endif
+static constexpr int kColumns = kWide * kVectors;  // columns of a register tile
+
+// M tokens times `rows` rows of a tile [rows][kColumns]: one chain of fma over the rows, added to what dx has unless
+// this is its first part.
+template <int M>
+static void gradient_tile(const float* tile, int rows, const float* dy, size_t dy_stride, float* dx, size_t dx_stride,
+                          int columns, bool first) {
+  Wide sum[M][kVectors];
+  for (int m = 0; m < M; m++)
+    for (int v = 0; v < kVectors; v++) sum[m][v] = set_wide(0);
+  for (int n = 0; n < rows; n++, tile += kColumns) {
+    Wide w[kVectors];
+    for (int v = 0; v < kVectors; v++) w[v] = load_wide(tile + v * kWide);
+    for (int m = 0; m < M; m++) {
+      const Wide a = set_wide(dy[size_t(m) * dy_stride + size_t(n)]);
+      for (int v = 0; v < kVectors; v++) sum[m][v] = fma_wide(w[v], a, sum[m][v]);
+    }
+  }
+  for (int m = 0; m < M; m++, dx += dx_stride) {
+    if (columns == kColumns) {
+      for (int v = 0; v < kVectors; v++)
+        store_wide(dx + v * kWide, first ? sum[m][v] : add_wide(load_wide(dx + v * kWide), sum[m][v]));
+    } else {
+      float part[kColumns];
+      for (int v = 0; v < kVectors; v++) store_wide(part + v * kWide, sum[m][v]);
+      for (int k = 0; k < columns; k++) dx[k] = first ? part[k] : dx[k] + part[k];
+    }
+  }
+}
+
+// Rows [begin, begin + rows) of the strip as floats, register tile after register tile: [groups][rows][kColumns].
+static void fill_strip(const GradientStrip& s, int begin, int rows, float* tiles, float* row) {
+  const int groups = (s.columns + kColumns - 1) / kColumns;
+  std::memset(row, 0, sizeof(float) * size_t(groups) * kColumns);
+  for (int r = 0; r < rows; r++) {
+    s.dequantize(s.weight + size_t(begin + r) * s.row_bytes, row, s.columns);
+    for (int g = 0; g < groups; g++)
+      std::memcpy(tiles + (size_t(g) * size_t(rows) + size_t(r)) * kColumns, row + g * kColumns,
+                  sizeof(float) * kColumns);
+  }
+}
+
+static void gradient_exact(const GradientStrip& s, uint8_t* scratch) {
+  float* row = reinterpret_cast<float*>(scratch);
+  float* tiles = row + kStripColumns;
+  for (int begin = 0; begin < s.rows; begin += kPartRows) {
+    const int rows = s.rows - begin < kPartRows ? s.rows - begin : kPartRows;
+    fill_strip(s, begin, rows, tiles, row);
+    for (int k = 0; k < s.columns; k += kColumns) {
+      const float* tile = tiles + size_t(k) * size_t(rows);
+      const int columns = s.columns - k < kColumns ? s.columns - k : kColumns;
+      const auto at = [&](auto kernel, int t) {
+        kernel(tile, rows, s.dy + size_t(t) * s.dy_stride + begin, s.dy_stride, s.dx + size_t(t) * s.dx_stride + k,
+               s.dx_stride, columns, begin == 0);
+      };
+      int t = 0;
+      for (; t + 6 <= s.tokens; t += 6) at(gradient_tile<6>, t);
+      for (; t + 2 <= s.tokens; t += 2) at(gradient_tile<2>, t);
+      for (; t < s.tokens; t++) at(gradient_tile<1>, t);
+    }
+  }
+}

@@ -1,0 +1,103 @@
+"""Norm, gated unit and rotation under autograd by native kernels, keeping their inputs only.
+
+Float32 tensors; classes are made when first used, as PyTorch is imported only then.
+"""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from homezoo import _native
+
+
+def rms_norm(x: Any, weight: np.ndarray, eps: float, threads: _native.Threads) -> Any:
+    """Rows x [R, width] normed; the weight, float32 [width], is frozen."""
+    return _rms_norm().apply(x, weight, eps, threads)
+
+
+def silu_mul(gate: Any, up: Any, threads: _native.Threads) -> Any:
+    """silu(gate) · up, both [T, F]."""
+    return _silu_mul().apply(gate, up, threads)
+
+
+def rotate(
+    x: Any,
+    cosine: np.ndarray,
+    sine: np.ndarray,
+    head_width: int,
+    halves: bool,
+    threads: _native.Threads,
+) -> Any:
+    """Pairs of each head of x [T, width] turned by angles with cosine and sine [T, pairs]."""
+    return _rotate().apply(x, cosine, sine, head_width, halves, threads)
+
+
+def _array(x: Any) -> Any:
+    """A tensor as the array that kernels take, without a copy where it lies as one already."""
+    return x.detach().contiguous().numpy()
+
+
+@cache
+def _rms_norm() -> Any:
+    import torch
+
+    class RmsNorm(torch.autograd.Function):  # type: ignore[misc]
+        @staticmethod
+        def forward(ctx: Any, x: Any, weight: Any, eps: float, threads: Any) -> Any:
+            ctx.save_for_backward(x)
+            ctx.weight, ctx.eps, ctx.threads = weight, eps, threads
+            return torch.from_numpy(_native.rms_norm(_array(x), weight, eps, threads))
+
+        @staticmethod
+        def backward(ctx: Any, dy: Any) -> Any:
+            (x,) = map(_array, ctx.saved_tensors)
+            dx = _native.rms_norm(x, ctx.weight, ctx.eps, ctx.threads, _array(dy))
+            return torch.from_numpy(dx), None, None, None
+
+    return RmsNorm
+
+
+@cache
+def _silu_mul() -> Any:
+    import torch
+
+    class SiluMul(torch.autograd.Function):  # type: ignore[misc]
+        @staticmethod
+        def forward(ctx: Any, gate: Any, up: Any, threads: Any) -> Any:
+            ctx.save_for_backward(gate, up)
+            ctx.threads = threads
+            return torch.from_numpy(_native.silu_mul(_array(gate), _array(up), threads))
+
+        @staticmethod
+        def backward(ctx: Any, dy: Any) -> Any:
+            gate, up = map(_array, ctx.saved_tensors)
+            found = _native.silu_mul_gradient(_array(dy), gate, up, ctx.threads)
+            return (*map(torch.from_numpy, found), None)
+
+    return SiluMul
+
+
+@cache
+def _rotate() -> Any:
+    import torch
+
+    class Rotate(torch.autograd.Function):  # type: ignore[misc]
+        @staticmethod
+        def forward(
+            ctx: Any, x: Any, cosine: Any, sine: Any, width: int, halves: bool, threads: Any
+        ) -> Any:
+            ctx.cosine, ctx.sine, ctx.form = cosine, sine, (width, halves)
+            ctx.threads = threads
+            turned = _native.rotate(_array(x), cosine, sine, width, halves, False, threads)
+            return torch.from_numpy(turned)
+
+        @staticmethod
+        def backward(ctx: Any, dy: Any) -> Any:
+            width, halves = ctx.form
+            back = _native.rotate(
+                _array(dy), ctx.cosine, ctx.sine, width, halves, True, ctx.threads
+            )
+            return torch.from_numpy(back), None, None, None, None, None
+
+    return Rotate
