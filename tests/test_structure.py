@@ -27,15 +27,16 @@ LAYERS: dict[str, set[str]] = {
     "run": {"errors", "formats", "text", "ops", "models", "_native"},
     "zoo": {"errors", "formats", "text", "ops", "models"},
     "edit": {"errors", "formats", "text", "ops", "models"},
-    "commands": {"", "errors", "formats", "text", "ops", "models", "run", "zoo", "edit"},
+    "train": {"errors", "formats", "text", "ops", "models"},
+    "commands": {"", "errors", "formats", "text", "ops", "models", "run", "zoo", "edit", "train"},
     "__main__": {"commands"},
     "": {"errors", "formats", "text", "run"},  # homezoo/__init__.py: the public names
 }
 
 # Imported where they are used, never at the top of a module: they cost start-up time.
 HEAVY = {
-    "huggingface_hub", "jinja2", "llguidance", "rdflib", "rich", "tokenizers", "torch",
-    "transformers", "typer",
+    "huggingface_hub", "jinja2", "llguidance", "matplotlib", "pyarrow", "rdflib", "rich",
+    "tokenizers", "torch", "transformers", "typer",
 }  # fmt: skip
 HEAVY_ALLOWED = {"commands": {"typer"}}  # a command module is itself imported only when called
 

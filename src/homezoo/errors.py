@@ -51,3 +51,7 @@ class FactError(HomezooError):
 
 class EditError(HomezooError):
     """An edit that must not be made: another base, too many facts, or what a check found broken."""
+
+
+class DataError(HomezooError):
+    """Training data that cannot be used; says where and why."""

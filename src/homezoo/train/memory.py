@@ -1,0 +1,121 @@
+"""How much memory a run may take, and what it will take: the plan that chooses checkpointing."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from homezoo.errors import OptionError
+from homezoo.models.config import ModelConfig
+
+GB = 1e9
+FLOAT = 4  # bytes
+# Python with PyTorch and this package, before anything is computed (measured, docs/training.md).
+PROCESS_BYTES = 0.35 * GB
+LOSS_ROWS = 128  # labelled rows whose logits are in memory at once
+_LOGIT_COPIES = 3  # logits, their softmax, and the gradient
+_ADAM = 4  # weights, gradients and two moments
+_SPARE = 0.9  # of what is free, when the user names no limit
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """Bytes of each part, and how many layers keep their activations instead of computing them
+    again in the backward pass."""
+
+    weights: int  # of the file, mapped: the system may share and drop them
+    trained: int  # parameters, gradients, moments
+    inputs: int  # of layers that are computed again
+    kept: int  # activations of layers that keep them, at least the one at work
+    loss: int
+    process: int
+    kept_layers: int
+    layers: int  # that training passes back through
+
+    @property
+    def total(self) -> int:
+        """All parts."""
+        parts = (self.weights, self.trained, self.inputs, self.kept, self.loss, self.process)
+        return sum(parts)
+
+
+def plan_memory(
+    config: ModelConfig,
+    file_bytes: int,
+    trained: int,
+    length: int,
+    layers: int,
+    limit: float | None,
+) -> MemoryPlan:
+    """The plan for passes of `length` tokens back through the last `layers` layers.
+
+    `trained` is a number of parameters, `limit` in bytes; None when nobody knows it. OptionError
+    when even with every layer computed again the limit is too small.
+    """
+    activation = layer_floats(config) * length * FLOAT
+    entering = config.width * length * FLOAT
+    rows = min(LOSS_ROWS, length)
+    fixed = {
+        "weights": file_bytes,
+        "trained": trained * _ADAM * FLOAT,
+        "loss": rows * config.vocab_size * FLOAT * _LOGIT_COPIES,
+        "process": int(PROCESS_BYTES),
+        "layers": layers,
+    }
+
+    def plan(kept: int) -> MemoryPlan:
+        # one layer more than is kept is at work while another one is computed again
+        live = min(kept + 1, layers)
+        inputs = (layers - kept) * entering
+        return MemoryPlan(kept=live * activation, inputs=inputs, kept_layers=kept, **fixed)
+
+    least = plan(1)
+    if limit is None:
+        return least
+    if least.total > limit:
+        raise OptionError(
+            f"training needs {least.total / GB:.1f} GB and {limit / GB:.1f} GB are to be used; "
+            "make --length, --rank or --layers smaller, or give more with --memory"
+        )
+    kept = 1
+    while kept < layers and plan(kept + 1).total <= limit:
+        kept += 1
+    return plan(kept)
+
+
+def layer_floats(config: ModelConfig) -> int:
+    """Numbers that a layer's backward pass needs, for each token.
+
+    Inputs of the linears and norms, queries, keys and values as they are rotated and repeated for
+    all heads, and what the activation needs.
+    """
+    queries = config.heads * config.head_width
+    keys = config.kv_heads * config.head_width
+    wide = config.feed_forward
+    return 5 * config.width + 6 * queries + 3 * keys + 4 * wide
+
+
+def free_memory() -> int | None:
+    """Bytes that this process may still take, with some to spare; None where nobody tells."""
+    found = [value for value in (_available(Path("/proc/meminfo")), _group_limit()) if value]
+    return int(min(found) * _SPARE) if found else None
+
+
+def _available(meminfo: Path) -> int | None:
+    try:
+        for line in meminfo.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    return None
+
+
+def _group_limit(folder: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """What the control group of a container allows; its page cache counts, but is given back."""
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            limit = int((folder / name).read_text())
+        except (OSError, ValueError):  # "max" is no number
+            continue
+        if limit < 1 << 60:
+            return limit
+    return None
