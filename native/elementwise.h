@@ -165,11 +165,15 @@ static void dequantize_row(const uint8_t* row, float* out, int width) {
     const float d = F::scale(row), m = F::min_scale(row);
     for (int c = 0; c < F::kBlock / 32; c++) {
       store32(codes, F::codes(row, c));
-      for (int i = 0; i < 32; i++) {
-        const int g = (32 * c + i) / F::kGroup;
-        const float value = (d * float(scale[g])) * float(int(codes[i]) - F::kOffset);
-        *out++ = F::kMins ? value - m * float(min[g]) : value;
+      for (int i = 0; i < 32; i += F::kGroup) {  // a group's factors are constants of its loop, which is vectorised
+        const float factor = d * float(scale[(32 * c + i) / F::kGroup]);
+        const float minimum = F::kMins ? m * float(min[(32 * c + i) / F::kGroup]) : 0;
+        for (int k = 0; k < F::kGroup; k++) {
+          const float value = factor * float(int(codes[i + k]) - F::kOffset);
+          out[i + k] = F::kMins ? value - minimum : value;
+        }
       }
+      out += 32;
     }
   }
 }

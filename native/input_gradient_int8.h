@@ -130,22 +130,24 @@ static void gradient_int8(const GradientStrip& s, uint8_t* scratch) {
   for (int begin = 0, p = 0; begin < s.rows; begin += kTurnedRows, p++) {
     const int end = s.rows - begin < kTurnedRows ? s.rows : begin + kTurnedRows;
     fill_turned(s, begin, end, floats, turned, panels);
-    for (int k = 0; k < s.columns; k += 32) {
-      const int columns = s.columns - k < 32 ? s.columns - k : 32;
+    for (int k = 0; k < s.columns; k += 32) {  // rows of every quantised format are whole blocks of 32
       float* to = begin ? part : s.dx + k;
       const size_t stride = begin ? 32 : s.dx_stride;
 #if defined(HOMEZOO_X86_ROWS) || defined(HOMEZOO_NEON_ROWS)
       const size_t bytes = panel_bytes<Turned>(s.rounded[p].width);
-      panels_times_tokens<Turned>(panels + size_t(k / kLanes) * bytes, columns, s.rounded[p], s.tokens, to, stride,
+      panels_times_tokens<Turned>(panels + size_t(k / kLanes) * bytes, 32, s.rounded[p], s.tokens, to, stride,
                                   side);
 #else
       (void)side;
       const size_t pitch = size_t((end - begin + 31) / 32) * Turned::kBytes;
       const Weight w{turned + size_t(k) * pitch, pitch, s.rounded[p].width};
-      matmul_plain<Turned>(w, 0, columns, s.rounded[p], s.tokens, to, stride, nullptr);
+      matmul_plain<Turned>(w, 0, 32, s.rounded[p], s.tokens, to, stride, nullptr);
 #endif
-      for (int t = 0; begin && t < s.tokens; t++)
-        for (int c = 0; c < columns; c++) s.dx[size_t(t) * s.dx_stride + size_t(k + c)] += part[t * 32 + c];
+      for (int t = 0; begin && t < s.tokens; t++) {
+        float* dx = s.dx + size_t(t) * s.dx_stride + k;
+        for (int c = 0; c < 32; c += kWide)
+          store_wide(dx + c, add_wide(load_wide(dx + c), load_wide(part + t * 32 + c)));
+      }
     }
   }
 }

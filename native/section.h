@@ -63,7 +63,7 @@ inline size_t attention_scratch(int width, int queries) {
 // A strip of columns of a weight and what its transpose meets: dx[t, k] = sum over n of dy[t, n] W[n, k].
 constexpr int kStripColumns = 256;  // a whole number of blocks of every format
 constexpr int kPartRows = 128;      // summed apart, exact floats: such a strip takes 128 KB of the second-level cache
-constexpr int kTurnedRows = 512;    // likewise int8: 128 KB of codes
+constexpr int kTurnedRows = 1024;   // likewise int8: 256 KB of codes
 struct GradientStrip {
   const uint8_t* weight;  // the strip's first block in row 0
   size_t row_bytes;

@@ -12,7 +12,7 @@ from homezoo.formats.tensor import Tensor
 from homezoo.ops.reference_matmul import fma, round_activations
 
 PART_ROWS = 128  # rows of W summed apart, with exact floats
-TURNED_ROWS = 512  # likewise with int8
+TURNED_ROWS = 1024  # likewise with int8
 BLOCK = 32  # rows of W, and values of dy, that share a scale in int8
 
 
