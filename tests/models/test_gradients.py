@@ -111,8 +111,9 @@ def test_float32_and_int8_gradients_of_a_model(type: BlockType) -> None:
     assert cosine(right, exact) >= 1 - 1e-9
     rounded = gradients(model, tensors, forward="float", backward="int8")
     assert 0.995 <= cosine(right, rounded) < 1 - 1e-9
-    both = gradients(model, tensors)
-    assert cosine(gradients(model, tensors, backward="int8"), both) >= 0.995
+    both = gradients(model, tensors, forward="int8", backward="int8")
+    assert cosine(right, both) >= 0.995
+    assert cosine(gradients(model, tensors, forward="int8", backward="exact"), both) >= 0.995
 
 
 def test_checkpoints_change_no_bit() -> None:

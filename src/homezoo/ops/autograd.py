@@ -32,7 +32,7 @@ class AutogradOps:
         *,
         head_width: int,
         threads: int | _native.Threads | None = None,
-        backward: Backward = "exact",
+        backward: Backward = "int8",
         forward: Forward = "int8",
         products: FrozenProducts | None = None,
         precision: str = "float32",

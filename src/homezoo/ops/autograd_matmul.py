@@ -24,12 +24,13 @@ class FrozenProducts:
         self,
         threads: int | _native.Threads | None = None,
         forward: Forward = "int8",
-        backward: Backward = "exact",
+        backward: Backward = "int8",
     ) -> None:
         """`forward`: activations rounded to int8 as the engine does, or not ("float").
 
-        `backward`: float32 sums, or gradients and weights rounded to int8 (quantised weights
-        only). `threads`: a pool or its size, by default one for each core. Raises OptionError.
+        `backward`: gradients and weights rounded to int8 (quantised weights only), which moves a
+        model's gradient no more than `forward` does and takes half the time, or float32 sums
+        ("exact"). `threads`: a pool or its size, by default one for each core. Raises OptionError.
         """
         if forward not in ("int8", "float"):
             raise OptionError(f"forward is {forward!r}; expected 'int8' or 'float'")
