@@ -47,6 +47,10 @@ Weight weight_of(const Rows& rows, int type, int width) {
   return {rows.data(), rows.shape(1), width};
 }
 
+Weight weight_of(const Matrix& m) {
+  return {reinterpret_cast<const uint8_t*>(m.data()), m.shape(1) * sizeof(float), int(m.shape(1))};
+}
+
 std::vector<float> copy_of(const Floats& a) { return {a.data(), a.data() + a.shape(0)}; }
 
 NewMatrix new_matrix(size_t rows, size_t width) {
@@ -67,12 +71,17 @@ CacheView cache_of(const Pages& keys, const Pages& values, int width, bool q8) {
 }
 
 NewMatrix run(Program& program, const Ids& tokens, const Ids& positions, const Ids& sequences, const Table& blocks,
-              const Ids& rows) {
+              const Ids& rows, const std::optional<Matrix>& strengths) {
   if (positions.shape(0) != tokens.shape(0) || sequences.shape(0) != tokens.shape(0))
     throw std::invalid_argument("tokens, positions and sequences differ in length");
   const BatchView batch{tokens.data(),          positions.data(),      sequences.data(),
                         blocks.data(),          rows.data(),           int(tokens.shape(0)),
-                        int(blocks.shape(0)),   int(blocks.shape(1)),  int(rows.shape(0))};
+                        int(blocks.shape(0)),   int(blocks.shape(1)),  int(rows.shape(0)),
+                        strengths ? strengths->data() : nullptr,
+                        strengths ? int(strengths->shape(1)) : 0};
+  if (strengths && strengths->shape(1) && strengths->shape(0) != blocks.shape(0))
+    throw std::invalid_argument("strengths of " + std::to_string(strengths->shape(0)) + " sequences, the page table has " +
+                                std::to_string(blocks.shape(0)));
   const size_t count = program.output_by_row() ? rows.shape(0) : tokens.shape(0);
   NewMatrix out = new_matrix(count, size_t(program.output_width()));
   float* data = out.data();
@@ -179,8 +188,11 @@ std::vector<std::string> section_names() {
   return names;
 }
 
-void bind_experts(nb::class_<Program>& program) {
-  program.def("route", &Program::route, "scores"_a, "slots"_a)
+void bind_experts_and_adapters(nb::class_<Program>& program) {
+  program.def("low_rank", [](Program& p, int x, int y, const Matrix& a, const Matrix& b, float scale, int adapter) {
+        return p.low_rank(x, y, weight_of(a), int(a.shape(0)), weight_of(b), int(b.shape(0)), scale, adapter);
+      }, "x"_a, "y"_a, array("a"), array("b"), "scale"_a, "adapter"_a, nb::keep_alive<1, 4>(), nb::keep_alive<1, 5>())
+      .def("route", &Program::route, "scores"_a, "slots"_a)
       .def("expert_matmul", [](Program& p, int x, int routing, const Rows& weight, int type, int width, int experts) {
         return p.expert_matmul(x, routing, type, weight_of(weight, type, width), int(weight.shape(0)), experts);
       }, "x"_a, "routing"_a, array("weight"), "type"_a, "width"_a, "experts"_a, nb::keep_alive<1, 4>())
@@ -209,8 +221,7 @@ void bind_program(nb::module_& m) {
         return p.matmul(x, type, weight_of(weight, type, width), int(weight.shape(0)));
       }, "x"_a, array("weight"), "type"_a, "width"_a, nb::keep_alive<1, 3>())
       .def("matmul_float", [](Program& p, int x, const Matrix& weight) {
-        const Weight w{reinterpret_cast<const uint8_t*>(weight.data()), weight.shape(1) * 4, int(weight.shape(1))};
-        return p.matmul(x, kF32, w, int(weight.shape(0)));
+        return p.matmul(x, kF32, weight_of(weight), int(weight.shape(0)));
       }, "x"_a, array("weight"), nb::keep_alive<1, 3>())
       .def("rms_norm", [](Program& p, int x, const Floats& weight, float eps) {
         return p.rms_norm(x, copy_of(weight), eps, int(weight.shape(0)));
@@ -246,8 +257,8 @@ void bind_program(nb::module_& m) {
       .def("width", &Program::width, "value"_a)
       .def_prop_ro("memory_bytes", &Program::memory_bytes)
       .def("run", &run, array("tokens"), array("positions"), array("sequences"), array("blocks"), array("rows"),
-           "The output for a batch: float32 [rows or tokens, width].");
-  bind_experts(program);
+           array("strengths") = nb::none(), "The output for a batch: float32 [rows or tokens, width].");
+  bind_experts_and_adapters(program);
 }
 
 void bind_training(nb::module_& m) {

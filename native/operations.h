@@ -52,6 +52,24 @@ struct Add : Operation {
   }
 };
 
+// x + scale * strength * y, where the strength is that of an adapter for the token's sequence; x itself where it is 0.
+struct AddAdapted : Operation {
+  float scale;
+  int adapter;
+  void run(Step& s, int token, uint8_t*) const override {
+    const int32_t place = domain == Domain::rows ? s.batch.rows[token] : token;
+    const float strength = s.strength(s.batch.sequences[place], adapter), factor = scale * strength;
+    const float *x = s.floats(reads[0], token), *y = s.floats(reads[1], token);
+    float* out = s.floats(writes, token);
+    const size_t width = size_t(s.values[size_t(writes)].width);
+    if (strength == 0.0f) {  // y was not computed if no sequence uses the adapter
+      std::memcpy(out, x, width * sizeof(float));
+      return;
+    }
+    for (size_t i = 0; i < width; i++) out[i] = x[i] + factor * y[i];
+  }
+};
+
 struct AddBias : Operation {
   std::vector<float> bias;
   void run(Step& s, int token, uint8_t*) const override {
@@ -183,8 +201,10 @@ struct RoundActivations : Operation {
 
 struct Matmul : Operation {
   int type, rows, tile;
+  int adapter = -1;  // part of this adapter's delta: not computed when no sequence of the batch uses it
   Rounding rounding;
   Weight weight;
+  bool may_join_earlier() const override { return true; }
   bool many(const Step& s) const { return s.count(domain) >= s.section.many_from; }
   bool by_token() const override { return false; }
   int chunk(const Step& s) const {
@@ -193,7 +213,9 @@ struct Matmul : Operation {
     const int fit = int(32768 / weight.row_bytes) / 4 * 4;
     return fit < 4 ? 4 : fit > 256 ? 256 : fit;
   }
-  int tasks(const Step& s) const override { return (rows + chunk(s) - 1) / chunk(s); }
+  int tasks(const Step& s) const override {
+    return adapter >= 0 && !s.uses(adapter) ? 0 : (rows + chunk(s) - 1) / chunk(s);
+  }
   void run(Step& s, int task, uint8_t* scratch) const override {
     Activations x{};
     if (rounding == Rounding::none) {

@@ -19,6 +19,8 @@ namespace homezoo {
 struct BatchView {
   const int32_t *tokens, *positions, *sequences, *blocks, *rows;
   int token_count, sequence_count, blocks_each, row_count;
+  const float* strengths = nullptr;  // [sequence_count, adapter_count]; 0: the sequence does without that adapter
+  int adapter_count = 0;
 };
 
 // Cache arrays of one layer: [blocks, groups, 64, row bytes].
@@ -62,6 +64,7 @@ struct Operation {
   Domain domain = Domain::tokens;
   virtual ~Operation() = default;
   virtual bool by_token() const { return true; }
+  virtual bool may_join_earlier() const { return false; }  // a stage before the last, with what else is computed there
   virtual int tasks(const Step&) const { return 0; }           // of operations that are not by token
   virtual void run(Step&, int task, uint8_t* scratch) const = 0;  // task: the token, or a task's number
   virtual size_t scratch_bytes() const { return 0; }
@@ -80,6 +83,8 @@ class Program {
   int layer_norm(int x, std::vector<float> weight, std::vector<float> bias, float eps);
   int add(int x, int y, float scale);  // x + scale * y
   int add_bias(int x, std::vector<float> bias);
+  // y + scale * strength * (x aᵀ) bᵀ for tokens whose sequence uses the adapter, y for the others; a [rank, K], b [N, rank].
+  int low_rank(int x, int y, Weight a, int rank, Weight b, int rows, float scale, int adapter);
   int silu_mul(int gate, int up);
   int gelu(int x, bool exact);
   int scale(int x, float factor);
@@ -153,6 +158,16 @@ struct Step {
   const std::vector<Value>& values;
 
   int count(Domain d) const { return d == Domain::tokens ? batch.token_count : batch.row_count; }
+  // How strongly an adapter counts for a sequence of the batch; 0 for one that the batch does not know.
+  float strength(int sequence, int adapter) const {
+    if (adapter >= batch.adapter_count) return 0.0f;
+    return batch.strengths[size_t(sequence) * size_t(batch.adapter_count) + size_t(adapter)];
+  }
+  bool uses(int adapter) const {
+    for (int i = 0; i < batch.sequence_count; i++)
+      if (strength(i, adapter) != 0.0f) return true;
+    return false;
+  }
   float* floats(int value, int token) const {
     return reinterpret_cast<float*>(memory[size_t(value)]) + size_t(token) * size_t(values[size_t(value)].width);
   }

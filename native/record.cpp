@@ -23,8 +23,9 @@ bool Program::depends(const Stage& stage, const Operation& op) const {
   return false;
 }
 
-// Token-wise operations join the last token-wise stage if nothing between would have to come first; the others join
-// the last stage if it is of their kind and they do not read from it.
+// Token-wise operations join the last token-wise stage if nothing between would have to come first. Matrix products
+// join the earliest stage of their kind after all that they read, so that those of adapters run beside those of
+// weights; the others join the last stage if it is of their kind and they do not read from it.
 void Program::add_to_stage(int index) {
   const Operation& op = *operations_[size_t(index)];
   const int last = int(stages_.size()) - 1;
@@ -37,9 +38,15 @@ void Program::add_to_stage(int index) {
       }
       if (depends(stage, op)) break;
     }
-  } else if (last >= 0 && !stages_[size_t(last)].by_token && !depends(stages_[size_t(last)], op)) {
-    stages_[size_t(last)].operations.push_back(index);
-    return;
+  } else {
+    int place = -1;
+    const int first = op.may_join_earlier() ? 0 : last;
+    for (int s = last; s >= first && s >= 0 && !depends(stages_[size_t(s)], op); s--)
+      if (!stages_[size_t(s)].by_token) place = s;
+    if (place >= 0) {
+      stages_[size_t(place)].operations.push_back(index);
+      return;
+    }
   }
   stages_.push_back({{index}, op.by_token(), op.domain});
 }
@@ -163,6 +170,21 @@ int Program::add_bias(int x, std::vector<float> bias) {
   op->domain = values_[size_t(x)].domain;
   op->bias = std::move(bias);
   op->writes = new_value(width(x), op->domain, size_t(width(x)) * 4);
+  return append(std::move(op));
+}
+
+int Program::low_rank(int x, int y, Weight a, int rank, Weight b, int rows, float scale, int adapter) {
+  if (adapter < 0) refuse("low_rank: adapter " + std::to_string(adapter) + ", expected 0 or more");
+  if (b.width != rank || width(y) != rows || values_[size_t(x)].domain != values_[size_t(y)].domain)
+    refuse("low_rank: b is [" + std::to_string(rows) + ", " + std::to_string(b.width) + "] for rank " +
+           std::to_string(rank) + " and rows of " + std::to_string(width(y)) + " values");
+  const int inner = matmul(x, kF32, a, rank);
+  static_cast<Matmul&>(*operations_.back()).adapter = adapter;
+  const int change = matmul(inner, kF32, b, rows);
+  static_cast<Matmul&>(*operations_.back()).adapter = adapter;
+  auto op = make<AddAdapted>({y, change}, width(y));
+  op->scale = scale;
+  op->adapter = adapter;
   return append(std::move(op));
 }
 

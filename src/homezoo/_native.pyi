@@ -143,9 +143,29 @@ class Program:
         rows: Annotated[
             NDArray[numpy.int32], dict(shape=(None,), order="C", device="cpu", writable=False)
         ],
+        strengths: Annotated[
+            NDArray[numpy.float32],
+            dict(shape=(None, None), order="C", device="cpu", writable=False),
+        ]
+        | None = None,
     ) -> Annotated[NDArray[numpy.float32], dict(shape=(None, None))]:
         """The output for a batch: float32 [rows or tokens, width]."""
 
+    def low_rank(
+        self,
+        x: int,
+        y: int,
+        a: Annotated[
+            NDArray[numpy.float32],
+            dict(shape=(None, None), order="C", device="cpu", writable=False),
+        ],
+        b: Annotated[
+            NDArray[numpy.float32],
+            dict(shape=(None, None), order="C", device="cpu", writable=False),
+        ],
+        scale: float,
+        adapter: int,
+    ) -> int: ...
     def route(self, scores: int, slots: int) -> int: ...
     def expert_matmul(
         self,

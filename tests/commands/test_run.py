@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from homezoo.commands.main import main
+from homezoo.run.bundled import STORIES
 
 # Empty prompt, greedy, 200 tokens: what llama2.c and llama.cpp both print.
 GOLDEN = (
@@ -148,7 +149,9 @@ def test_a_template_from_a_file(ask: Callable[..., dict[str, Any]], tmp_path: Pa
         (["Hi", "--raw", "--system", "x"], "it excludes --system"),
         (["Hi", "--special"], "--special goes with --raw only"),
         (["Hi", "--raw", "--logprobs", "2"], "--logprobs are printed with --json only"),
-        (["Hi", "--raw", "--adapter", "a.gguf"], "--adapter is reserved"),
+        (["Hi", "--raw", "--adapter", "a.gguf"], "there is no adapter a.gguf"),
+        (["Hi", "--raw", "--adapter", "a.gguf:x"], "'x' is no scale"),
+        (["Hi", "--raw", "--adapter", str(STORIES)], "is no adapter: its general.type is"),
         (["Hi", "--raw", "--regex", "a", "--schema", "{}"], "exclude each other"),
         (["Hi", "--raw", "--regex", "(a"], "regular expression cannot be used"),
         (["Hi", "--raw", "--schema", "missing.json"], "missing.json"),

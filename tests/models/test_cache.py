@@ -140,8 +140,8 @@ def test_batch_lists_tokens_positions_and_pages() -> None:
     assert batch.rows.tolist() == [1, 2]
     every = build_batch([(second, [7, 8]), (first, [9])], every_row=True)
     assert every.rows.tolist() == [0, 1, 2]
-    for array in vars(batch).values():
-        assert array.dtype == np.int32
+    for name, array in vars(batch).items():
+        assert array.dtype == (np.float32 if name == "strengths" else np.int32)
 
 
 def test_batch_that_does_not_fit_changes_no_sequence() -> None:

@@ -3,6 +3,7 @@
 import json
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,9 +11,11 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from homezoo.commands.adapters import attach_adapters
 from homezoo.commands.info import show_bytes
 from homezoo.commands.model_path import find_model
 from homezoo.commands.options import (
+    AdapterOption,
     CacheFormat,
     CacheOption,
     DraftOption,
@@ -75,6 +78,7 @@ def command(
     threads: ThreadsOption = None,
     cache: CacheOption = CacheFormat.F16,
     draft: DraftOption = None,
+    adapter: AdapterOption = None,
     speculate: SpeculateOption = "off",
     repeats: RepeatsOption = 3,
     limits: LimitsOption = False,
@@ -95,7 +99,7 @@ def command(
     with_draft = None if draft is None else find_model(draft)
     path = find_model(model)
     results = [
-        measure(path, length, options, threads, cache, repeats, with_draft)
+        measure(path, length, options, threads, cache, repeats, with_draft, adapter)
         for length in (_lengths(contexts) if contexts else [prompt])
     ]
     if as_json:
@@ -168,6 +172,7 @@ def measure(
     cache: CacheFormat,
     repeats: int,
     draft: Path | None = None,
+    adapters: Sequence[str] | None = None,
 ) -> Result:
     """Opens the model once and times `repeats` prompts of random tokens with their answers."""
     start = time.perf_counter()
@@ -175,6 +180,7 @@ def measure(
     with Model.open(
         path, threads=threads, context=prompt + generate, cache=cache.value, draft=draft
     ) as model:
+        attach_adapters(model, adapters)
         model.encode_prompt("ready?")  # builds the encoder, which the first prompt would wait for
         load_seconds = time.perf_counter() - start
         timings = [_time_one(model, prompt, options, seed) for seed in range(repeats)]
@@ -200,10 +206,12 @@ def measure(
 
 def _decode_bytes(model: Model) -> float:
     """Bytes of weights that one token reads: of an embedding table that is no output next to none,
-    of a mixture's experts those it chooses."""
+    of a mixture's experts those it chooses, and all of adapters."""
     chosen = model.config.experts_used / max(model.config.experts, 1)
     tied = "output.weight" not in model.tensors
-    return sum(
+    linears = model.engine.model.linears().values()
+    deltas = [delta for linear in linears for delta in linear.deltas]
+    return sum(delta.a.nbytes + delta.b.nbytes for delta in deltas) + sum(
         tensor.data.nbytes * (chosen if "_exps." in name else 1)
         for name, tensor in model.tensors.items()
         if tied or name != "token_embd.weight"

@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
+from homezoo.commands.adapters import attach_adapters
 from homezoo.commands.line_editor import LineEditor, state_folder
 from homezoo.commands.markdown_stream import MarkdownStream
 from homezoo.commands.model_path import find_model
 from homezoo.commands.options import (
+    AdapterOption,
     CacheFormat,
     CacheOption,
     ContextOption,
@@ -44,6 +46,7 @@ def command(
     model: ModelArgument,
     system: SystemOption = None,
     template: TemplateOption = None,
+    adapter: AdapterOption = None,
     threads: ThreadsOption = None,
     context: ContextOption = None,
     cache: CacheOption = CacheFormat.F16,
@@ -61,6 +64,7 @@ def command(
     with Model.open(
         path, threads=threads, context=context, cache=cache.value, draft=helper
     ) as opened:
+        attach_adapters(opened, adapter)
         use_template(opened, template)
         warn(opened.tokenizer.warnings)
         editor = LineEditor(None if no_history else state_folder() / "chat_history")

@@ -42,6 +42,13 @@ ContextOption = Annotated[
 CacheOption = Annotated[
     CacheFormat, typer.Option(help="format of the key-value cache; q8_0 takes half the memory")
 ]
+AdapterOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="an adapter to use, and how strongly (1 without it); can be given several times",
+        metavar="FILE[:SCALE]",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 SystemOption = Annotated[
     str | None, typer.Option(help="what the model is told before the conversation")
@@ -53,7 +60,7 @@ TemplateOption = Annotated[
 
 # Fields of GenerationOptions whose option has another name, is none, or needs more than its type.
 _NAMES = {"typical_p": "--typical", "top_logprobs": "--logprobs"}
-_HIDDEN = {"constraint"}
+_HIDDEN = {"constraint", "adapters"}
 _TYPES: dict[str, Any] = {"logit_bias": list[str], "stop": list[str]}
 _METAVARS = {"logit_bias": "ID=VALUE", "stop": "TEXT", "speculate": "|".join(SPECULATE)}
 # Each constraint, how it is made from the option's text, and the option's help.

@@ -11,8 +11,10 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from homezoo.commands.adapters import attach_adapters
 from homezoo.commands.model_path import find_model
 from homezoo.commands.options import (
+    AdapterOption,
     CacheFormat,
     CacheOption,
     JsonOption,
@@ -59,6 +61,7 @@ def command(
     file: FileArgument,
     context: WindowOption = None,
     chunks: ChunksOption = None,
+    adapter: AdapterOption = None,
     threads: ThreadsOption = None,
     cache: CacheOption = CacheFormat.F16,
     as_json: JsonOption = False,
@@ -66,6 +69,7 @@ def command(
     """Measures with a progress bar on standard error, then prints the figure."""
     path, text = find_model(model), read_text(file)
     with Model.open(path, threads=threads, context=context or WINDOW, cache=cache.value) as opened:
+        attach_adapters(opened, adapter)
         window = context or min(WINDOW, opened.config.context_length)
         warn(opened.tokenizer.warnings)
         windows = cut(opened, text, window, chunks)

@@ -8,8 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+from homezoo.commands.adapters import attach_adapters
 from homezoo.commands.model_path import find_model
 from homezoo.commands.options import (
+    AdapterOption,
     CacheFormat,
     CacheOption,
     ContextOption,
@@ -23,7 +25,7 @@ from homezoo.commands.options import (
     with_generation_options,
 )
 from homezoo.commands.terminal import note, read_input, warn, write
-from homezoo.errors import OptionError, TemplateError, UnsupportedError
+from homezoo.errors import OptionError, TemplateError
 from homezoo.run.answer import Answer
 from homezoo.run.model import Model
 from homezoo.run.options import GenerationOptions
@@ -40,9 +42,6 @@ RawOption = Annotated[
 ]
 SpecialOption = Annotated[
     bool, typer.Option("--special", help="with --raw: names of control tokens are those tokens")
-]
-AdapterOption = Annotated[
-    str | None, typer.Option(help="reserved: comes with training", metavar="FILE")
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="do not print the speed")]
 
@@ -66,7 +65,7 @@ def command(
     options: GenerationOptions,
 ) -> None:
     """Opens the model, streams the answer, tells the speed."""
-    _check(raw, special, system, template, adapter, as_json, options)
+    _check(raw, special, system, template, as_json, options)
     path = find_model(model)
     helper = None if draft is None else find_model(draft)
     text = read_input("prompt") if prompt is None else prompt
@@ -74,11 +73,13 @@ def command(
     with Model.open(
         path, threads=threads, context=context, cache=cache.value, draft=helper
     ) as opened:
+        attach_adapters(opened, adapter)
         stream = _start(opened, text, raw, special, system, template, options)
         loaded = time.perf_counter() - start
         warn(opened.tokenizer.warnings)
         if as_json:
-            print(json.dumps(as_object(stream.answer, loaded), ensure_ascii=False))
+            used = {"adapters": dict(opened.adapters)} if adapter else {}
+            print(json.dumps(as_object(stream.answer, loaded) | used, ensure_ascii=False))
         else:
             _show(stream)
         if not quiet and not as_json:
@@ -90,15 +91,10 @@ def _check(
     special: bool,
     system: str | None,
     template: Path | None,
-    adapter: str | None,
     as_json: bool,
     options: GenerationOptions,
 ) -> None:
     """Refuses options that have no effect together, so that none is ignored silently."""
-    if adapter is not None:
-        raise UnsupportedError(
-            "--adapter is reserved: adapters come with training, in a later version"
-        )
     if raw and (system is not None or template is not None):
         raise OptionError("--raw takes the prompt as it is; it excludes --system and --template")
     if special and not raw:

@@ -1,7 +1,7 @@
 """The ragged batch: any mix of prompts and single tokens of any sequences, in one forward pass."""
 
 from collections.abc import Sequence as Items
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -22,6 +22,9 @@ class Batch:
     sequences: np.ndarray  # int32 [T], row of `blocks` that the token belongs to
     blocks: np.ndarray  # int32 [S, B], cache blocks of each sequence
     rows: np.ndarray  # int32 [R], tokens whose logits (or states) are wanted
+    strengths: np.ndarray = field(  # float32 [S, M], how strongly each adapter counts; 0: it is off
+        default_factory=lambda: np.zeros((0, 0), np.float32)
+    )
 
 
 def build_batch(
@@ -56,6 +59,7 @@ def build_batch(
         sequences=np.repeat(np.arange(len(parts), dtype=np.int32), counts),
         blocks=pages,
         rows=np.arange(total, dtype=np.int32) if every_row else _last_rows(counts, last_rows),
+        strengths=_strengths([sequence for sequence, _ in parts]),
     )
 
 
@@ -77,6 +81,16 @@ def pack_documents(documents: Items[Items[int]], rows: Items[int] | None = None)
         blocks=np.zeros((len(counts), 0), np.int32),
         rows=np.arange(total, dtype=np.int32) if rows is None else np.array(rows, np.int32),
     )
+
+
+def _strengths(sequences: Items[Sequence]) -> np.ndarray:
+    """The adapters' strengths for each sequence: float32 [S, M], M one above the highest number."""
+    count = max((number + 1 for s in sequences for number, _ in s.adapters), default=0)
+    table = np.zeros((len(sequences), count), np.float32)
+    for row, sequence in enumerate(sequences):
+        for number, strength in sequence.adapters:
+            table[row, number] = strength
+    return table
 
 
 def _last_rows(counts: np.ndarray, wanted: Items[int] | None) -> np.ndarray:

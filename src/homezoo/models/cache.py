@@ -11,6 +11,7 @@ from homezoo.models.config import ModelConfig
 from homezoo.ops.protocol import BLOCK_POSITIONS
 
 CacheType = Literal["f16", "q8_0"]
+Adapters = tuple[tuple[int, float], ...]  # number of each adapter and its strength
 CACHE_TYPES: dict[str, BlockType] = {"f16": BlockType.F16, "q8_0": BlockType.Q8_0}
 
 
@@ -96,10 +97,14 @@ class KVCache:
 class Sequence:
     """The tokens of one conversation and the cache blocks that hold their keys and values."""
 
-    def __init__(self, cache: KVCache, limit: int | None = None) -> None:
-        """`limit` is the most positions it may reach; without it, the whole cache."""
+    def __init__(self, cache: KVCache, limit: int | None = None, adapters: Adapters = ()) -> None:
+        """`limit` is the most positions it may reach; without it, the whole cache.
+
+        `adapters` are those that compute it: its keys and values serve no text with others.
+        """
         self.cache = cache
         self.limit = cache.block_count * BLOCK_POSITIONS if limit is None else limit
+        self.adapters = adapters
         self.tokens: list[int] = []
         self.blocks: list[int] = []
 
@@ -150,7 +155,7 @@ class Sequence:
         A block that is not full is copied by whichever of them first adds to it. Tokens must have
         been computed before they are shared.
         """
-        twin = Sequence(self.cache, self.limit)
+        twin = Sequence(self.cache, self.limit, self.adapters)
         twin.tokens = list(self.tokens)
         twin.blocks = list(self.blocks)
         self.cache.share(twin.blocks)

@@ -17,6 +17,7 @@ class Delta:
     b: Array  # float32 [N, r]
     scale: float
     name: str  # who it belongs to, such as the adapter's name; one delta of a name per weight
+    adapter: int | None = None  # its column in a batch's strengths; None: it counts for every token
 
     def __post_init__(self) -> None:
         for letter, array in (("a", self.a), ("b", self.b)):
@@ -54,7 +55,7 @@ class Linear:
         if self.bias is not None:
             y = ops.add_bias(y, self.bias)
         for delta in self.deltas:
-            y = ops.low_rank(x, y, delta.a, delta.b, delta.scale)
+            y = ops.low_rank(x, y, delta.a, delta.b, delta.scale, delta.adapter)
         return y
 
     def attach(self, delta: Delta) -> None:

@@ -89,9 +89,16 @@ class AutogradOps:
         trained = self.parameters.get(weight.name)
         return self.products(x, weight) if trained is None else x @ trained.to(x.dtype).T
 
-    def low_rank(self, x: Any, y: Any, a: Any, b: Any, scale: float) -> Any:
+    def low_rank(
+        self, x: Any, y: Any, a: Any, b: Any, scale: float, adapter: int | None = None
+    ) -> Any:
         import torch
 
+        if adapter is not None:
+            raise OptionError(
+                f"the delta is that of adapter {adapter}, chosen by each sequence; gradients need "
+                "one that counts for every token (Delta without `adapter`)"
+            )
         inner = x @ torch.as_tensor(a).to(x.dtype).T
         outer = torch.as_tensor(b).to(x.dtype).T
         return y.addmm_(inner, outer, alpha=scale)  # in place: nobody else holds a product's result

@@ -36,7 +36,18 @@ class NativeOps:
     def matmul(self, x: int, weight: Tensor) -> int:
         return self.program.matmul(x, weight.data, weight.type, weight.width)
 
-    def low_rank(self, x: int, y: int, a: np.ndarray, b: np.ndarray, scale: float) -> int:
+    def low_rank(
+        self,
+        x: int,
+        y: int,
+        a: np.ndarray,
+        b: np.ndarray,
+        scale: float,
+        adapter: int | None = None,
+    ) -> int:
+        if adapter is not None:
+            inward, outward = np.ascontiguousarray(a), np.ascontiguousarray(b)  # float32 by Delta
+            return self.program.low_rank(x, y, inward, outward, scale, adapter)
         inner = self.program.matmul_float(x, np.ascontiguousarray(a, np.float32))
         change = self.program.matmul_float(inner, np.ascontiguousarray(b, np.float32))
         return self.program.add(y, change, scale)
@@ -128,7 +139,14 @@ def compile_native(
 
     def run(batch: BatchArrays) -> np.ndarray:
         return np.asarray(
-            program.run(batch.tokens, batch.positions, batch.sequences, batch.blocks, batch.rows)
+            program.run(
+                batch.tokens,
+                batch.positions,
+                batch.sequences,
+                batch.blocks,
+                batch.rows,
+                batch.strengths,
+            )
         )
 
     return run

@@ -54,8 +54,14 @@ class Ops(Protocol):
     def matmul(self, x: Array, weight: Tensor) -> Array:
         """x [T, K] times the transpose of `weight` [N, K]: [T, N]."""
 
-    def low_rank(self, x: Array, y: Array, a: np.ndarray, b: np.ndarray, scale: float) -> Array:
-        """y + scale * (x aᵀ) bᵀ with a [r, K], b [N, r], float32 (Hu et al. 2021, equation 3)."""
+    def low_rank(
+        self, x: Array, y: Array, a: Array, b: Array, scale: float, adapter: int | None = None
+    ) -> Array:
+        """y + scale * (x aᵀ) bᵀ with a [r, K], b [N, r], float32 (Hu et al. 2021, equation 3).
+
+        With the number of an adapter, scale is multiplied by its strength for each token's sequence
+        (batch.strengths); where that is 0, y comes out as it is, bit for bit.
+        """
 
     def add(self, x: Array, y: Array) -> Array:
         """x + y, both [T, D]."""
@@ -172,6 +178,10 @@ class BatchArrays(Protocol):
     @property
     def rows(self) -> np.ndarray:
         """int32 [R]."""
+
+    @property
+    def strengths(self) -> np.ndarray:
+        """float32 [S, M]."""
 
 
 class CacheArrays(Protocol):

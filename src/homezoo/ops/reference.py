@@ -24,6 +24,7 @@ class ReferenceOps:
         self.batch = batch
         self.cache = cache
         self.exact = exact
+        self._selected = False  # whether what is computed with has the batch's rows for tokens
 
     def embed(self, table: Tensor) -> np.ndarray:
         tokens = self.batch.tokens
@@ -57,10 +58,27 @@ class ReferenceOps:
         return matmul_exact(x, weight) if self.exact else matmul_canonical(x, weight)
 
     def low_rank(
-        self, x: np.ndarray, y: np.ndarray, a: np.ndarray, b: np.ndarray, scale: float
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        a: np.ndarray,
+        b: np.ndarray,
+        scale: float,
+        adapter: int | None = None,
     ) -> np.ndarray:
-        change: np.ndarray = np.float32(scale) * multiply(multiply(x, a), b)
-        return self.add(y, change)
+        if adapter is None:
+            change: np.ndarray = np.float32(scale) * multiply(multiply(x, a), b)
+            return self.add(y, change)
+        table = self.batch.strengths  # [S, M]
+        if adapter >= table.shape[1]:
+            return y
+        of_tokens = table[self.batch.sequences, adapter]  # [T]
+        strength = of_tokens[self.batch.rows] if self._selected else of_tokens
+        used = strength != 0
+        factors = (np.float32(scale) * strength[used])[:, None]
+        out = y.copy()
+        out[used] = self.add(y[used], factors * multiply(multiply(x[used], a), b))
+        return out
 
     def add(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         total: np.ndarray = x + y
@@ -168,6 +186,7 @@ class ReferenceOps:
 
     def select(self, x: np.ndarray) -> np.ndarray:
         rows: np.ndarray = x[self.batch.rows]
+        self._selected = True
         return rows
 
 

@@ -43,6 +43,11 @@ class Backend:
         self._model = model
         self._cache = cache
         self._pool: Any = _thread_pool(threads) if name == "native" else None
+        self.compile()
+
+    def compile(self) -> None:
+        """Sees the deltas that are attached now."""
+        model = self._model
         # float32 [R, V]; an encoder's error comes when logits are asked for
         self.logits: Compute = self._compile(model) if model.config.causal else self._refuse
         self._states: Compute | None = None

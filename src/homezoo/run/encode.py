@@ -1,4 +1,4 @@
-"""Text to one vector by an encoder such as BERT: its own token form, its pooling, unit length."""
+"""Text to one vector: by an encoder in its own token form, or by any model's last states."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -31,6 +31,14 @@ def encode_text(
     first = engine.model.config.pooling == "cls"
     pooled = states[0] if first else states.mean(axis=0, dtype=np.float64)
     return (pooled / np.linalg.norm(pooled)).astype(np.float32)
+
+
+def mean_states(engine: Engine, tokens: list[int]) -> np.ndarray:
+    """The mean over the tokens of the last layer's states, final-normed: float32 [D]."""
+    total = np.zeros(engine.model.config.width, np.float64)
+    for states in engine.states(tokens):  # [some, D]
+        total += states.sum(axis=0, dtype=np.float64)
+    return (total / len(tokens)).astype(np.float32)
 
 
 def _token(metadata: Mapping[str, Any], keys: tuple[str, str]) -> int:

@@ -2,16 +2,18 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 
 import numpy as np
 
 from homezoo.errors import ContextError, OptionError
+from homezoo.formats.adapter_file import Adapter
 from homezoo.models.batch import Batch, build_batch
-from homezoo.models.cache import CacheType, KVCache, Sequence
+from homezoo.models.cache import Adapters, CacheType, KVCache, Sequence
 from homezoo.models.load import Model
 from homezoo.ops.protocol import BLOCK_POSITIONS
+from homezoo.run.adapters import AttachedAdapters
 from homezoo.run.backend import Backend
 from homezoo.run.pass_costs import PassCosts
 
@@ -51,20 +53,57 @@ class Engine:
         self.vocab_size = model.config.vocab_size
         self.cache = KVCache.for_model(model.config, blocks * BLOCK_POSITIONS, cache)
         self._backend = Backend(backend, model, self.cache, threads)
+        self._adapters = AttachedAdapters(model)
         self.costs = PassCosts()
         self._lock = threading.RLock()
         self._promised: dict[Sequence, int] = {}  # running sequences: blocks they may come to hold
         self._kept: dict[Sequence, None] = {}  # finished ones, longest unused first
 
-    def begin(self, tokens: list[int], positions: int) -> Sequence | None:
+    def attach(self, name: str, adapter: Adapter, strength: float = 1.0) -> None:
+        """Makes an adapter ready; from now on it counts for answers that choose none themselves.
+
+        What was computed before stays: it serves answers without the adapter. Raises AdapterError
+        when it does not fit the model, OptionError for a name that is taken.
+        """
+        with self._lock:
+            self._adapters.attach(name, adapter, strength)
+            self._backend.compile()
+
+    def detach(self, name: str) -> None:
+        """Takes an adapter away; the model then computes as before it, bit for bit.
+
+        OptionError for an unknown name, or while answers with the adapter are running.
+        """
+        with self._lock:
+            number = self._adapters.number_of(name)
+            if any(number in dict(sequence.adapters) for sequence in self._promised):
+                raise OptionError(f"answers with adapter {name!r} are running; end them first")
+            for sequence in [kept for kept in self._kept if number in dict(kept.adapters)]:
+                del self._kept[sequence]
+                sequence.release()
+            self._adapters.detach(name)
+            self._backend.compile()
+
+    @property
+    def adapters(self) -> dict[str, float]:
+        """The adapters attached: name to strength."""
+        return self._adapters.strengths
+
+    def choose_adapters(self, wanted: Mapping[str, float] | None) -> Adapters:
+        """What a sequence is begun with: by name and strength; None means all as attached."""
+        return self._adapters.choose(wanted)
+
+    def begin(self, tokens: list[int], positions: int, adapters: Adapters = ()) -> Sequence | None:
         """A sequence that holds the longest computed prefix of `tokens`, less their last one.
 
-        Room for `positions` positions in all is set aside. None when other running sequences hold
-        it; ContextError when it could never fit, OptionError for an id outside the vocabulary.
+        Only what the same adapters computed, at the same strengths, serves. Room for `positions`
+        positions in all is set aside. None when other running sequences hold it; ContextError when
+        it could never fit, OptionError for an id outside the vocabulary.
         """
         self.check_prompt(tokens)
         with self._lock:
-            sequence = self._longest_prefix(tokens[:-1])
+            self._adapters.check_attached(adapters)
+            sequence = self._longest_prefix(tokens[:-1], adapters)
             if self._promise(sequence, min(positions, self.context)):
                 return sequence
             if any(map(self.cache.is_shared, sequence.blocks)):
@@ -143,7 +182,7 @@ class Engine:
         self, compute: Callable[[Batch], np.ndarray], tokens: list[int], rows: int
     ) -> Iterator[np.ndarray]:
         self.check_prompt(tokens)
-        sequence = Sequence(self.cache, self.context)
+        sequence = Sequence(self.cache, self.context, self._adapters.choose(None))
         with self._lock:
             if not self._promise(sequence, len(tokens)):
                 raise self.full(len(tokens))
@@ -163,15 +202,17 @@ class Engine:
             "hold too many; end them, set max_tokens, or open the model with a larger `parallel`"
         )
 
-    def _longest_prefix(self, tokens: list[int]) -> Sequence:
+    def _longest_prefix(self, tokens: list[int], adapters: Adapters) -> Sequence:
         """A kept sequence when all of it serves, a fork when another may want the rest."""
         best, shared = None, 0
         for sequence in (*self._kept, *self._promised):
+            if sequence.adapters != adapters:
+                continue
             length = sequence.common_prefix(tokens)
             if length > shared:
                 best, shared = sequence, length
         if best is None:
-            return Sequence(self.cache, self.context)
+            return Sequence(self.cache, self.context, adapters)
         if best in self._kept and shared == len(best):
             del self._kept[best]
             return best

@@ -36,7 +36,16 @@ class Generation:
         """
         for request in requests:
             engine.check_prompt(request.tokens)
-        jobs = [Job(request, tokenizer, engine.context, start_matcher) for request in requests]
+        jobs = [
+            Job(
+                request,
+                tokenizer,
+                engine.context,
+                start_matcher,
+                engine.choose_adapters(request.options.adapters),
+            )
+            for request in requests
+        ]
         self._loop = _Loop(engine, jobs, draft)
         self._pieces = self._loop.run()  # refers to the loop and not to self, so no cycle keeps it
 
@@ -91,7 +100,7 @@ class _Loop:
         for job in list(waiting):
             if any(self._will_share(other, job) for other in self.jobs):
                 continue
-            sequence = self._engine.begin(job.prompt, job.positions)
+            sequence = self._engine.begin(job.prompt, job.positions, job.adapters)
             if sequence is None:
                 if not any(other.sequence is not None for other in self.jobs):
                     raise self._engine.full(job.positions)
@@ -102,6 +111,8 @@ class _Loop:
     def _will_share(self, running: Job, job: Job) -> bool:
         """Whether a running job is about to compute a block or more of another's prompt."""
         if running.sequence is None or len(running.pending) < BLOCK_POSITIONS:
+            return False
+        if running.adapters != job.adapters:
             return False
         computed = len(running.sequence)
         ahead = job.prompt[computed : computed + BLOCK_POSITIONS]

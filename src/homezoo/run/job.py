@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from homezoo.models.cache import Sequence
+from homezoo.models.cache import Adapters, Sequence
 from homezoo.run.answer import Answer, StopReason, Timings, TokenLogprob, token_logprob
 from homezoo.run.constrain import Constraint, ConstraintMatcher
 from homezoo.run.options import GenerationOptions
@@ -51,11 +51,13 @@ class Job:
         tokenizer: Tokenizer,
         context: int,
         start_matcher: Callable[[Constraint], ConstraintMatcher],
+        adapters: Adapters = (),
     ) -> None:
         """Raises OptionError or ConstraintError for what this vocabulary cannot do."""
         options = request.options
         self.options = options
         self.prompt = request.tokens
+        self.adapters = adapters
         self.stop_reason: StopReason | None = None
         self.sequence: Sequence | None = None
         self.pending: list[int] = []  # tokens to compute next: of the prompt, later the newest one

@@ -1,6 +1,5 @@
 """The public Model: a GGUF file and what runs it."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -9,29 +8,27 @@ from typing import Any
 
 import numpy as np
 
-from homezoo.errors import HomezooError, OptionError, UnsupportedError
+from homezoo.errors import HomezooError, OptionError
+from homezoo.formats.adapter_file import Adapter
 from homezoo.formats.gguf_read import GGUFFile
 from homezoo.formats.tensor import Tensor
 from homezoo.models.cache import CacheType
 from homezoo.models.config import ModelConfig
-from homezoo.models.load import load_model
+from homezoo.run.adapters import open_for
 from homezoo.run.answer import Answer
 from homezoo.run.backend import BackendName
 from homezoo.run.constrain import Constraint, ConstraintCompiler, ConstraintMatcher
 from homezoo.run.draft import Draft
-from homezoo.run.encode import encode_text
+from homezoo.run.encode import encode_text, mean_states
 from homezoo.run.engine import Engine
 from homezoo.run.generate import Generation
 from homezoo.run.job import Request
-from homezoo.run.options import GenerationOptions
+from homezoo.run.opening import choose_context, load_checked
+from homezoo.run.options import GenerationOptions, options_for_each
 from homezoo.run.stream import Stream
 from homezoo.text.prompt import encode_chat
 from homezoo.text.template import ChatTemplate
 from homezoo.text.tokenizer import Tokenizer
-
-# Positions of the cache unless asked otherwise: half a megabyte each on a 7B model, so 2 GB at
-# most.
-DEFAULT_CONTEXT = 4096
 
 Prompt = str | Sequence[int]  # text as it is, or token ids
 Message = Mapping[str, Any]  # role and content, and what a template knows besides
@@ -73,32 +70,31 @@ class Model:
         """
         gguf = GGUFFile.open(path)
         try:
-            for name, type in gguf.unsupported.items():
-                raise UnsupportedError(
-                    f"{path}: tensor {name!r} is in format {type}, which cannot run; "
-                    "get the model in another quantisation, such as Q4_0 or Q4_K_M"
-                )
-            loaded = load_model(gguf)
-            trained = loaded.config.context_length
-            if context is None:
-                context = min(trained, DEFAULT_CONTEXT)
-            elif context > trained and loaded.config.kind.learned_positions:
-                raise OptionError(
-                    f"a context of {context}, but the model has learned {trained} positions; "
-                    f"ask for {trained} or fewer"
-                )
-            elif context > trained:
-                warnings.warn(
-                    f"a context of {context}, but the model was trained on {trained}; "
-                    "answers beyond that are likely to be worse",
-                    stacklevel=2,
-                )
-            engine = Engine(loaded, context, cache, backend, threads, parallel)
+            loaded = load_checked(gguf)
+            positions = choose_context(loaded.config, context)
+            engine = Engine(loaded, positions, cache, backend, threads, parallel)
             helper = draft and Draft.open(draft, gguf.metadata, engine, threads)
         except BaseException:
             gguf.close()
             raise
         return cls(gguf, engine, helper or None)
+
+    def attach(
+        self, adapter: Adapter | str | Path, strength: float = 1.0, name: str | None = None
+    ) -> str:
+        """Attaches an adapter, or that of a file; it counts for every answer that chooses none.
+
+        Gives its name: by default the file's without its ending. The option `adapters` of an answer
+        chooses by name, such as {"pirate": 0.5}; {} uses none. Raises AdapterError when it does not
+        fit, or was made for another base; warns when it was made for another file of this model.
+        """
+        name, opened = open_for(self.tensors, adapter, name)
+        self.engine.attach(name, opened, strength)
+        return name
+
+    def detach(self, name: str) -> None:
+        """Takes an adapter away: the base computes as before, bit for bit. OptionError."""
+        self.engine.detach(name)
 
     def generate(
         self,
@@ -120,19 +116,23 @@ class Model:
     def generate_many(
         self,
         prompts: Sequence[Prompt],
-        options: GenerationOptions | None = None,
+        options: GenerationOptions | Sequence[GenerationOptions] | None = None,
         *,
         special: bool = False,
         **changes: Any,
     ) -> list[Answer]:
         """Continues several texts side by side: the answers of `generate`, but sooner.
 
+        `options` are those of all, or a list of each one's own (with other adapters, for example).
         Every answer has room set aside for `max_tokens` tokens; what does not fit waits its turn.
         """
         if isinstance(prompts, str):
             raise OptionError("prompts is one text; expected a list of them")
-        chosen = (options or GenerationOptions()).change(**changes)
-        requests = [Request(self.encode_prompt(p, special), chosen, True) for p in prompts]
+        each = options_for_each(options, len(prompts), **changes)
+        requests = [
+            Request(self.encode_prompt(prompt, special), chosen, continues=True)
+            for prompt, chosen in zip(prompts, each, strict=True)
+        ]
         return self._generation(requests).answers()
 
     def stream(
@@ -183,11 +183,7 @@ class Model:
         """
         if not self.config.causal:
             return encode_text(self.engine, self.tokenizer, self.metadata, text)
-        total = np.zeros(self.config.width, np.float64)
-        tokens = self.encode_prompt(text)
-        for states in self.engine.states(tokens):  # [some, D]
-            total += states.sum(axis=0, dtype=np.float64)
-        return (total / len(tokens)).astype(np.float32)
+        return mean_states(self.engine, self.encode_prompt(text))
 
     def logits(self, token_ids: Sequence[int]) -> np.ndarray:
         """The logits after every token: float32 [T, vocabulary]. Nothing is put before the tokens.
@@ -239,6 +235,11 @@ class Model:
     def tensors(self) -> Mapping[str, Tensor]:
         """The file's tensors, by name."""
         return self._file.tensors
+
+    @property
+    def adapters(self) -> Mapping[str, float]:
+        """The adapters attached: name to strength."""
+        return self.engine.adapters
 
     @property
     def config(self) -> ModelConfig:

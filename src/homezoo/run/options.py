@@ -82,11 +82,20 @@ class GenerationOptions:
     constraint: Constraint | None = field(
         default=None, metadata={"help": "what the answer must look like"}
     )
+    adapters: Mapping[str, float] | None = field(
+        default=None,
+        hash=False,
+        metadata={"help": "attached adapters to use, name to strength; without it, all of them"},
+    )
 
     def __post_init__(self) -> None:
         stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
         object.__setattr__(self, "stop", stop)
         object.__setattr__(self, "logit_bias", MappingProxyType(dict(self.logit_bias)))
+        if self.adapters is not None:
+            if not isinstance(self.adapters, Mapping):
+                raise OptionError(f"adapters is {self.adapters!r}; expected names and strengths")
+            object.__setattr__(self, "adapters", MappingProxyType(dict(self.adapters)))
         self._check_whole("max_tokens", 1, None, optional=True)
         self._check_whole("top_k", 0)
         self._check_whole("penalty_window", 0)
@@ -159,3 +168,17 @@ class GenerationOptions:
             )
         if self.constraint is not None and self.ignore_end:
             raise OptionError("ignore_end is True beside a constraint; give only one of them")
+
+
+def options_for_each(
+    options: GenerationOptions | Sequence[GenerationOptions] | None, count: int, **changes: Any
+) -> list[GenerationOptions]:
+    """Options of `count` answers, from one object for all or a list; `changes` hold for all.
+
+    OptionError for a list of another length.
+    """
+    if options is None or isinstance(options, GenerationOptions):
+        return [(options or GenerationOptions()).change(**changes)] * count
+    if len(options) != count:
+        raise OptionError(f"options are a list of {len(options)} for {count} prompts")
+    return [chosen.change(**changes) for chosen in options]
