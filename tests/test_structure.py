@@ -28,7 +28,20 @@ LAYERS: dict[str, set[str]] = {
     "zoo": {"errors", "formats", "text", "ops", "models"},
     "edit": {"errors", "formats", "text", "ops", "models"},
     "train": {"errors", "formats", "text", "ops", "models"},
-    "commands": {"", "errors", "formats", "text", "ops", "models", "run", "zoo", "edit", "train"},
+    "compare": {"errors"},
+    "commands": {
+        "",
+        "errors",
+        "formats",
+        "text",
+        "ops",
+        "models",
+        "run",
+        "zoo",
+        "edit",
+        "train",
+        "compare",
+    },  # fmt: skip
     "__main__": {"commands"},
     "": {"errors", "formats", "text", "run"},  # homezoo/__init__.py: the public names
 }

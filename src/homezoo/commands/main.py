@@ -21,6 +21,7 @@ WORDS = {
     "bench": "Measure speed and memory.",
     "convert": "Make a GGUF file of a Hugging Face model.",
     "quantize": "Make a smaller file of a model.",
+    "cost": "Say from how many calls on teaching pays, instead of sending context.",
 }
 
 USAGE_STATUS = 2  # exit status of a wrong word or option, as shells have it

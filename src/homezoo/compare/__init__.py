@@ -1,0 +1,1 @@
+"""JOB, which way to teach: what each way costs, and what it is worth."""
