@@ -38,9 +38,18 @@ class Llama:
         }
 
     def open(
-        self, path: str, threads: int, context: int, sequences: int = 1, cache: str = "f16"
+        self,
+        path: str,
+        threads: int,
+        context: int,
+        sequences: int = 1,
+        cache: str = "f16",
+        states: bool = False,
     ) -> float:
-        """Opens a model for `sequences` of `context` tokens; seconds until it can take a prompt."""
+        """Opens a model for `sequences` of `context` tokens; seconds until it can take a prompt.
+
+        With `states` an encoder's last states are computed instead of logits.
+        """
         self.close()
         api = self.api
         start = time.perf_counter()
@@ -54,6 +63,8 @@ class Llama:
         options.n_threads = options.n_threads_batch = threads
         if cache == "q8_0":
             options.type_k = options.type_v = Q8_0
+        if states:
+            options.embeddings, options.pooling_type = True, api.LLAMA_POOLING_TYPE_NONE
         self.context = api.llama_init_from_model(self.model, options)
         if not self.context:
             raise ValueError(f"llama.cpp makes no context of {options.n_ctx} tokens for {path}")
@@ -118,8 +129,26 @@ class Llama:
             out.append(np.stack(rows).copy())
         np.save(path, np.concatenate(out))
 
+    def states(self, tokens: list[int], path: str) -> None:
+        """Writes an encoder's states of the tokens, float32 [T, D], to a .npy file."""
+        self.lengths[0] = 0
+        self._compute(tokens, [0] * len(tokens), list(range(len(tokens))), logits=False)
+        shape = (self.api.llama_model_n_embd(self.model),)
+        rows = (self.api.llama_get_embeddings_ith(self.context, i) for i in range(len(tokens)))
+        np.save(path, np.stack([np.ctypeslib.as_array(row, shape) for row in rows]))
+
+    def quantize(self, path: str, out: str, file_type: int, threads: int) -> float:
+        """Writes a quantised file of llama.cpp's own making; seconds it took."""
+        options = self.api.llama_model_quantize_default_params()
+        options.ftype, options.nthread = file_type, threads
+        start = time.perf_counter()
+        status = self.api.llama_model_quantize(path.encode(), out.encode(), options)
+        if status:
+            raise ValueError(f"llama_model_quantize gives {status} for {path}")
+        return time.perf_counter() - start
+
     def _compute(
-        self, tokens: list[int], sequences: list[int], wanted: list[int]
+        self, tokens: list[int], sequences: list[int], wanted: list[int], logits: bool = True
     ) -> list[np.ndarray]:
         """One pass: logits [V] of the wanted tokens, valid until the next."""
         batch = self.batch
@@ -136,6 +165,8 @@ class Llama:
         status = self.api.llama_decode(self.context, batch)
         if status:
             raise ValueError(f"llama_decode gives {status}")
+        if not logits:
+            return []
         shape = (self.vocabulary,)
         return [
             np.ctypeslib.as_array(self.api.llama_get_logits_ith(self.context, i), shape)
@@ -162,5 +193,8 @@ if __name__ == "__main__":
         first_token(sys.argv[1], int(sys.argv[2]), sys.argv[3])
     else:
         side = Llama()
-        names = ("version", "open", "close", "tokenize", "prefill", "decode", "greedy", "logits")
+        names = (
+            "version", "open", "close", "tokenize", "prefill", "decode", "greedy", "logits",
+            "states", "quantize",
+        )  # fmt: skip
         serve({name: getattr(side, name) for name in names} | {"private_bytes": private_bytes})

@@ -54,6 +54,14 @@ def sentencepiece_like() -> tokenizers.Tokenizer:
     return tokenizers.Tokenizer.from_str(json.dumps(described))
 
 
+def gemma_like() -> tokenizers.Tokenizer:
+    """Gemma's kind: like LLaMA 2's, but no space is put before a text."""
+    made = sentencepiece_like()
+    made.normalizer = normalizers.Replace(" ", "▁")
+    made.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
+    return made
+
+
 def word_pieces() -> tokenizers.Tokenizer:
     """BERT's kind."""
     made = tokenizers.Tokenizer(models.WordPiece(unk_token="[UNK]"))
@@ -68,11 +76,14 @@ def word_pieces() -> tokenizers.Tokenizer:
 def write_safetensors(
     path: Path, tensors: dict[str, np.ndarray], types: dict[str, str] | None = None
 ) -> None:
-    """float32 arrays as F32, or as the type that `types` gives for their name: F16 or BF16."""
+    """float32 arrays as F32, or as the type that `types` gives for their name: F16 or BF16.
+
+    Bytes are U8.
+    """
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     body = b""
     for name, values in tensors.items():
-        type = (types or {}).get(name, "F32")
+        type = (types or {}).get(name, "U8" if values.dtype == np.uint8 else "F32")
         raw = _stored(values, type)
         header[name] = {
             "dtype": type,
@@ -94,7 +105,8 @@ def _stored(values: np.ndarray, type: str) -> bytes:
     if type == "BF16":
         bits = np.ascontiguousarray(values, np.float32).view(np.uint32) >> 16
         return bits.astype("<u2").tobytes()
-    return np.ascontiguousarray(values).astype({"F32": "<f4", "F16": "<f2"}[type]).tobytes()
+    dtype = {"F32": "<f4", "F16": "<f2", "U8": "u1"}[type]
+    return np.ascontiguousarray(values).astype(dtype).tobytes()
 
 
 def llama_config(architecture: str = "LlamaForCausalLM", **more: Any) -> dict[str, Any]:

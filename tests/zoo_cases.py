@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from random_models import RandomModel
 from transformers_cases import KEPT, TOKENS, halves_from_pairs
-from zoo_models import CONTEXT, EXPERTS, USED, D, E, F, G, H, V, zoo_model
+from zoo_models import CONTEXT, EXPERTS, SMALL, USED, D, E, F, G, H, Sizes, V, zoo_model
 
 from homezoo.formats.block_types import BlockType
 
@@ -159,10 +159,12 @@ NAMES: dict[str, dict[str, str]] = {
 }  # fmt: skip
 
 
-def zoo_file(name: str, type: BlockType = BlockType.F32) -> RandomModel:
+def zoo_file(name: str, type: BlockType = BlockType.F32, sizes: Sizes = SMALL) -> RandomModel:
     """The case's model."""
     architecture, layers, keys, *_ = CASES[name]
-    return zoo_model(architecture, layers, keys, type)
+    if "expert_feed_forward_length" in keys:
+        keys = keys | {"expert_feed_forward_length": sizes.F}
+    return zoo_model(architecture, layers, keys, type, sizes=sizes)
 
 
 def hf_states(file: RandomModel) -> dict[str, np.ndarray]:
@@ -230,8 +232,8 @@ def hf_model(name: str) -> Any:
     settings["n_layer" if "n_head" in settings else "num_hidden_layers"] = layers
     if rope := settings.pop("rope", None):
         settings["rope_parameters"] = rope
-    own = kind in ("BloomForCausalLM", "GPTJForCausalLM")  # their attention is no exchangeable part
-    if not own:
+    home = sys.modules[getattr(transformers, kind).__module__]
+    if not (own := not hasattr(home, "eager_attention_forward")):  # BLOOM's is inside the model
         _register_half_cache()
         settings["attn_implementation"] = HALF_CACHE
     config_class = getattr(transformers, kind).config_class

@@ -11,6 +11,7 @@ import tokenizers
 from tokenizers import normalizers, pre_tokenizers
 
 from homezoo.errors import CheckpointError, UnsupportedError
+from homezoo.formats.gguf_read import GGUFFile
 from homezoo.text.pretokenizers import known_names, pretokenizer
 from homezoo.text.tokenizer import Tokenizer
 from homezoo.zoo.hf_pretokenizer import PROBE, cut, recognise
@@ -61,6 +62,49 @@ def test_rules_are_recognised_as_files_spell_them(name: str) -> None:
     }
     found = recognise(pre_tokenizers.Sequence(sequences[name]), {}, name == "llama-bpe")
     assert same_kind(found) == same_kind(name)
+
+
+FALCON = pre_tokenizers.Sequence(
+    [
+        pre_tokenizers.Punctuation("contiguous"),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
+        pre_tokenizers.Digits(individual_digits=False),
+        pre_tokenizers.Split(tokenizers.Regex("[0-9][0-9][0-9]"), "isolated"),
+    ]
+)  # as Falcon's own tokenizer.json has it
+
+
+def test_falcon_in_its_own_form(shared_data: Path, tmp_path: Path) -> None:
+    """The real vocabulary with the real rule gives the reference ids, and so does what is made."""
+    path = shared_data / "vocab" / "ggml-vocab-falcon.gguf"
+    with GGUFFile.open(path) as file:
+        texts = list(file.metadata["tokenizer.ggml.tokens"])
+        merges = [tuple(merge.split(" ", 1)) for merge in file.metadata["tokenizer.ggml.merges"]]
+    library = tokenizers.Tokenizer(
+        tokenizers.models.BPE({text: id for id, text in enumerate(texts)}, merges)
+    )
+    library.pre_tokenizer = FALCON
+    made = read_tokenizer(folder_of(tmp_path, library), {}, len(texts))
+    assert made.keys["tokenizer.ggml.pre"] == "falcon"
+    mine = Tokenizer.from_metadata(made.keys)
+    cases = Path(f"{path}.inp").read_bytes().decode().split("\n__ggml_vocab_test__\n")
+    wanted = Path(f"{path}.out").read_text("utf-8").splitlines()
+    for text, line in zip(cases, wanted, strict=False):
+        ids = [int(id) for id in line.split()]
+        assert library.encode(text, add_special_tokens=False).ids == ids, text
+        assert mine.encode(text) == ids, text
+
+
+def test_falcon_with_merges_across_its_cuts_is_refused(tmp_path: Path) -> None:
+    library = hf_folders.byte_level(pretokenizer("gpt-2").patterns[0])
+    described = json.loads(library.to_str())
+    described["model"]["merges"].insert(0, ["Ġ", "1"])
+    described["model"]["vocab"]["Ġ1"] = max(described["model"]["vocab"].values()) + 1
+    described["added_tokens"] = []
+    library = tokenizers.Tokenizer.from_str(json.dumps(described))
+    library.pre_tokenizer = FALCON
+    with pytest.raises(CheckpointError, match="cannot be converted faithfully"):
+        read_tokenizer(folder_of(tmp_path, library), {}, ROWS)
 
 
 def test_unknown_rule_is_named() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from homezoo.formats.tensor import Tensor
 from homezoo.models.config import ModelConfig
 from homezoo.models.decoder import Decoder, linears_of
-from homezoo.models.fused import fused_linear, split
+from homezoo.models.fused import FusedAttention
 from homezoo.models.linear import Linear
 from homezoo.models.norm import LayerNorm
 from homezoo.models.weights import Weights
@@ -27,25 +27,6 @@ def slopes(heads: int) -> np.ndarray:
     first = [2 ** (-STEEPEST * (i + 1) / whole) for i in range(whole)]
     between = [2 ** (-STEEPEST * (2 * i + 1) / (2 * whole)) for i in range(heads - whole)]
     return np.array(first + between, np.float32)
-
-
-class Attention:
-    """Attention whose scores fall with distance, a slope for each head."""
-
-    def __init__(self, config: ModelConfig, weights: Weights, layer: int) -> None:
-        self.config = config
-        self.layer = layer
-        self.attn_qkv = fused_linear(config, weights, layer)
-        self.attn_output = weights.linear(
-            f"blk.{layer}.attn_output", config.width, config.heads * config.head_width
-        )
-        self.form = AttentionForm(slopes=slopes(config.heads))
-
-    def __call__(self, ops: Ops, x: Array) -> Array:
-        """x [T, D] to [T, D]."""
-        q, k, v = split(ops, self.config, self.attn_qkv(ops, x))
-        scale = self.config.attention_scale
-        return self.attn_output(ops, ops.attention(q, k, v, self.layer, scale, form=self.form))
 
 
 class FeedForward:
@@ -68,7 +49,8 @@ class Block:
 
     def __init__(self, config: ModelConfig, weights: Weights, layer: int) -> None:
         self.attn_norm = LayerNorm(config, weights, f"blk.{layer}.attn_norm")
-        self.attention = Attention(config, weights, layer)
+        form = AttentionForm(slopes=slopes(config.heads))
+        self.attention = FusedAttention(config, weights, layer, form)
         self.ffn_norm = LayerNorm(config, weights, f"blk.{layer}.ffn_norm")
         self.feed_forward = FeedForward(config, weights, layer)
 

@@ -6,30 +6,11 @@ from homezoo.formats.tensor import Tensor
 from homezoo.models.bloom import FeedForward
 from homezoo.models.config import ModelConfig
 from homezoo.models.decoder import Decoder, linears_of
-from homezoo.models.fused import fused_linear, split
+from homezoo.models.fused import FusedAttention
 from homezoo.models.linear import Linear
 from homezoo.models.norm import LayerNorm
 from homezoo.models.weights import Weights
 from homezoo.ops.protocol import Array, Ops
-
-
-class Attention:
-    """Plain multi-head attention; positions came in with the embedding."""
-
-    def __init__(self, config: ModelConfig, weights: Weights, layer: int) -> None:
-        self.config = config
-        self.layer = layer
-        self.attn_qkv = fused_linear(config, weights, layer)
-        self.attn_output = weights.linear(
-            f"blk.{layer}.attn_output", config.width, config.heads * config.head_width
-        )
-
-    def __call__(self, ops: Ops, x: Array) -> Array:
-        """x [T, D] to [T, D]."""
-        q, k, v = split(ops, self.config, self.attn_qkv(ops, x))
-        return self.attn_output(
-            ops, ops.attention(q, k, v, self.layer, self.config.attention_scale)
-        )
 
 
 class Block:
@@ -37,7 +18,7 @@ class Block:
 
     def __init__(self, config: ModelConfig, weights: Weights, layer: int) -> None:
         self.attn_norm = LayerNorm(config, weights, f"blk.{layer}.attn_norm")
-        self.attention = Attention(config, weights, layer)
+        self.attention = FusedAttention(config, weights, layer)
         self.ffn_norm = LayerNorm(config, weights, f"blk.{layer}.ffn_norm")
         self.feed_forward = FeedForward(config, weights, layer)
 

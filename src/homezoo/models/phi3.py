@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from homezoo.formats.tensor import Tensor
 from homezoo.models.config import ModelConfig
 from homezoo.models.decoder import Decoder, linears_of
-from homezoo.models.gptneox import Attention
+from homezoo.models.fused import FusedAttention
 from homezoo.models.linear import Linear
 from homezoo.models.norm import RmsNorm
 from homezoo.models.weights import Weights
@@ -32,7 +32,7 @@ class Block:
 
     def __init__(self, config: ModelConfig, weights: Weights, layer: int) -> None:
         self.attn_norm = RmsNorm(config, weights, f"blk.{layer}.attn_norm")
-        self.attention = Attention(config, weights, layer)
+        self.attention = FusedAttention(config, weights, layer, rotates=True)
         self.ffn_norm = RmsNorm(config, weights, f"blk.{layer}.ffn_norm")
         self.feed_forward = FeedForward(config, weights, layer)
 

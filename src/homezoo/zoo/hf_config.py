@@ -82,25 +82,28 @@ class HFConfig:
         return HFConfig(base | given)
 
 
-def rope_metadata(config: HFConfig) -> dict[str, Any]:
+def rope_metadata(config: HFConfig, llama3: bool = False) -> dict[str, Any]:
     """The `rope.*` keys of GGUF, without the architecture's name before them.
 
-    Raises UnsupportedError for a scaling that GGUF has no keys for.
+    Raises UnsupportedError for a scaling that GGUF has no keys for; `llama3` says that the file
+    gets the tensor of factors which that scaling is.
     """
     rope = config.rope()
+    for place in (config, rope):
+        place.refuse_unless("partial_rotary_factor", 1, 1.0)
     keys: dict[str, Any] = {
         "rope.freq_base": rope.real("rope_theta", 10000.0),
         "rope.dimension_count": config.head_width,
     }
     kind = rope.text("rope_type", rope.text("type", "default"))
-    if kind in ("default", "llama3"):  # llama3's factors are a tensor: llama3_factors
+    if kind == "default" or (kind == "llama3" and llama3):
         return keys
     if kind == "linear":
         return keys | {"rope.scaling.type": kind, "rope.scaling.factor": rope.real("factor")}
     if kind != "yarn":
         raise UnsupportedError(
             f"config.json: the rope scaling {kind!r} cannot be converted; "
-            "known: default, linear, llama3, yarn"
+            "known: default, linear, yarn, and for LLaMA llama3"
         )
     return keys | _yarn(config, rope)
 

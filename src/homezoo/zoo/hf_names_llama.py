@@ -1,10 +1,11 @@
-"""The LLaMA family in Hugging Face's names: LLaMA, Mistral, Qwen2, Qwen3."""
+"""The LLaMA family in Hugging Face's names: LLaMA, Mistral, Qwen2, Qwen3, SmolLM3."""
 
 from typing import Any
 
 import numpy as np
 
 from homezoo.zoo.hf_config import HFConfig, llama3_factors, rope_metadata
+from homezoo.zoo.hf_layers import refuse_other_rotation
 from homezoo.zoo.hf_recipe import Recipe, Rule, interleave_halves
 
 _QUERIES = interleave_halves("num_attention_heads")
@@ -29,21 +30,24 @@ PLAIN: dict[str, Rule | str] = {
     _LAYER + "mlp.up_proj.weight": "blk.{layer}.ffn_up.weight",
     _LAYER + "mlp.down_proj.weight": "blk.{layer}.ffn_down.weight",
 }
-_INTERLEAVED: dict[str, Rule | str] = {
+INTERLEAVED: dict[str, Rule | str] = {
     _LAYER + f"self_attn.{part}_proj.{kind}": Rule(f"blk.{{layer}}.attn_{part}.{kind}", change)
     for part, change in (("q", _QUERIES), ("k", _KEYS))
     for kind in ("weight", "bias")
 }
-_HEAD_NORMS: dict[str, Rule | str] = {
+HEAD_NAMES: dict[str, Rule | str] = {
     _LAYER + "self_attn.q_norm.weight": "blk.{layer}.attn_q_norm.weight",
     _LAYER + "self_attn.k_norm.weight": "blk.{layer}.attn_k_norm.weight",
 }
 # Tables that old checkpoints carry and every program computes for itself.
-_IGNORED = (_LAYER + "self_attn.rotary_emb.inv_freq",)
+IGNORED = (_LAYER + "self_attn.rotary_emb.inv_freq",)
 
 
-def sizes(config: HFConfig) -> dict[str, Any]:
-    """What all decoder models of this kind say about themselves."""
+def sizes(config: HFConfig, llama3: bool = False) -> dict[str, Any]:
+    """What all decoder models of this kind say about themselves.
+
+    UnsupportedError for what GGUF has no keys for, rope scaling of kind llama3 unless `llama3`.
+    """
     config.refuse_unless("hidden_act", "silu")
     return {
         "block_count": config.integer("num_hidden_layers"),
@@ -58,8 +62,12 @@ def sizes(config: HFConfig) -> dict[str, Any]:
         "attention.value_length": config.head_width,
         "attention.layer_norm_rms_epsilon": config.real("rms_norm_eps", 1e-6),
         "vocab_size": config.integer("vocab_size"),
-        **rope_metadata(config),
+        **rope_metadata(config, llama3),
     }
+
+
+def _llama(config: HFConfig) -> dict[str, Any]:
+    return sizes(config, llama3=True)
 
 
 def _mistral(config: HFConfig) -> dict[str, Any]:
@@ -74,14 +82,21 @@ def _qwen(config: HFConfig) -> dict[str, Any]:
     return sizes(config)
 
 
+def _smollm3(config: HFConfig) -> dict[str, Any]:
+    config.refuse_unless("use_sliding_window", False)
+    refuse_other_rotation(config, "smollm3")
+    return sizes(config)
+
+
 def _factors(config: HFConfig) -> dict[str, np.ndarray]:
     factors = llama3_factors(config)
     return {} if factors is None else {"rope_freqs.weight": factors}
 
 
 RECIPES: dict[str, Recipe] = {
-    "LlamaForCausalLM": Recipe("llama", PLAIN | _INTERLEAVED, sizes, _IGNORED, _factors),
-    "MistralForCausalLM": Recipe("llama", PLAIN | _INTERLEAVED, _mistral, _IGNORED),
-    "Qwen2ForCausalLM": Recipe("qwen2", PLAIN, _qwen, _IGNORED),
-    "Qwen3ForCausalLM": Recipe("qwen3", PLAIN | _HEAD_NORMS, _qwen, _IGNORED),
+    "LlamaForCausalLM": Recipe("llama", PLAIN | INTERLEAVED, _llama, IGNORED, _factors),
+    "MistralForCausalLM": Recipe("llama", PLAIN | INTERLEAVED, _mistral, IGNORED),
+    "Qwen2ForCausalLM": Recipe("qwen2", PLAIN, _qwen, IGNORED),
+    "Qwen3ForCausalLM": Recipe("qwen3", PLAIN | HEAD_NAMES, _qwen, IGNORED),
+    "SmolLM3ForCausalLM": Recipe("smollm3", PLAIN | INTERLEAVED, _smollm3, IGNORED, tied=True),
 }

@@ -15,7 +15,6 @@ _TENSORS = {n: rule for n, rule in PLAIN.items() if not any(part in n for part i
 
 
 def _phi3(config: HFConfig) -> dict[str, Any]:
-    config.refuse_unless("partial_rotary_factor", 1, 1.0)
     keys = sizes(config)
     if config.has("sliding_window"):
         keys["attention.sliding_window"] = config.integer("sliding_window")
