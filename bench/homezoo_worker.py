@@ -48,6 +48,18 @@ class Homezoo:
             self.model.close()
             self.model = None
 
+    def adapters(self, files: list[tuple[str, float]]) -> None:
+        """Uses these adapters from now on, each with its strength, and no others."""
+        assert self.model is not None
+        for name in list(self.model.adapters):
+            self.model.detach(name)
+        for number, (file, strength) in enumerate(files):
+            self.model.attach(file, strength, f"{number}")
+        engine = self.model.engine
+        for sequence in self.sequences:
+            sequence.release()
+            sequence.adapters = engine.choose_adapters(None)
+
     def tokenize(self, text: str) -> list[int]:
         assert self.model is not None
         return self.model.encode_prompt(text)
@@ -98,5 +110,5 @@ if __name__ == "__main__":
         first_token(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
     else:
         side = Homezoo()
-        names = ("open", "close", "tokenize", "prefill", "decode", "greedy", "logits")
+        names = ("open", "close", "adapters", "tokenize", "prefill", "decode", "greedy", "logits")
         serve({name: getattr(side, name) for name in names} | {"private_bytes": private_bytes})

@@ -30,6 +30,7 @@ class Llama:
         llama_cpp.llama_backend_init()
         self.model = self.context = self.batch = None
         self.lengths: list[int] = []
+        self.loaded: dict[str, object] = {}  # adapters of the open model, by path
 
     def version(self) -> dict[str, str]:
         return {
@@ -74,7 +75,23 @@ class Llama:
         self.lengths = [0] * sequences
         return seconds
 
+    def adapters(self, files: list[tuple[str, float]]) -> None:
+        """Uses these adapters from now on, each with its scale, and no others: --lora-scaled."""
+        api, found = self.api, []
+        for path, _ in files:
+            if path not in self.loaded:
+                self.loaded[path] = api.llama_adapter_lora_init(self.model, path.encode())
+            if not self.loaded[path]:
+                raise ValueError(f"llama.cpp cannot use the adapter {path}")
+            found.append(self.loaded[path])
+        pointers = (api.llama_adapter_lora_p_ctypes * len(found))(*found)
+        scales = (ctypes.c_float * len(found))(*[scale for _, scale in files])
+        status = api.llama_set_adapters_lora(self.context, pointers, len(found), scales)
+        if status:
+            raise ValueError(f"llama_set_adapters_lora gives {status}")
+
     def close(self) -> None:
+        self.loaded = {}  # they go with the model
         if self.batch is not None:
             self.api.llama_batch_free(self.batch)
         if self.context is not None:
@@ -194,7 +211,7 @@ if __name__ == "__main__":
     else:
         side = Llama()
         names = (
-            "version", "open", "close", "tokenize", "prefill", "decode", "greedy", "logits",
-            "states", "quantize",
+            "version", "open", "close", "adapters", "tokenize", "prefill", "decode", "greedy",
+            "logits", "states", "quantize",
         )  # fmt: skip
         serve({name: getattr(side, name) for name in names} | {"private_bytes": private_bytes})
