@@ -10,9 +10,10 @@ from adapters import random_adapter
 
 from homezoo.commands.adapters import split_scale
 from homezoo.commands.main import main
-from homezoo.formats.adapter_file import write_adapter
+from homezoo.formats.adapter_file import read_adapter, write_adapter
 from homezoo.run.bundled import STORIES
 from homezoo.run.model import Model
+from homezoo.zoo.peft_write import write_peft
 
 GREEDY = ("--raw", "--temperature", "0", "--max-tokens", "20", "--json")
 Capture = pytest.CaptureFixture[str]
@@ -40,6 +41,16 @@ def test_run_uses_it_at_the_scale_given(capsys: Capture, lesson: Path) -> None:
     assert ask(capsys, "--adapter", f"{lesson}:0")["text"] == base["text"]
     opposite = ask(capsys, "--adapter", str(lesson), "--adapter", f"{lesson}:-1")
     assert opposite["adapters"] == {"lesson": 1.0, "lesson-2": -1.0}
+
+
+def test_a_peft_folder_is_the_same_as_its_file(
+    capsys: Capture, lesson: Path, tmp_path: Path
+) -> None:
+    with Model.open(STORIES) as model:
+        write_peft(tmp_path / "peft", read_adapter(lesson), model.config, "owner/base")
+    found = ask(capsys, "--adapter", f"{tmp_path / 'peft'}:0.5")
+    assert found["adapters"] == {"peft": 0.5}
+    assert found["text"] == ask(capsys, "--adapter", f"{lesson}:0.5")["text"]
 
 
 def test_chat_uses_it(

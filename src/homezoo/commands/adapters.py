@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from homezoo.commands.terminal import clean, note
 from homezoo.errors import OptionError
 from homezoo.formats.adapter_file import Adapter, read_adapter
+from homezoo.models.config import ModelConfig
 from homezoo.run.model import Model
 
 
@@ -19,14 +21,21 @@ def attach_adapters(model: Model, given: Sequence[str] | None) -> None:
         while name in model.adapters:
             count += 1
             name = f"{path.stem}-{count}"
-        model.attach(open_adapter(path), strength, name)
+        model.attach(open_adapter(path, model.config), strength, name)
 
 
-def open_adapter(path: Path) -> Adapter:
-    """The adapter of a file; OptionError when there is none."""
+def open_adapter(path: Path, model: ModelConfig) -> Adapter:
+    """The adapter of a file, or of a PEFT folder for this model; OptionError when there is none."""
     if not path.exists():
-        raise OptionError(f"there is no adapter {path}; give the path of its .gguf file")
-    return read_adapter(path)
+        raise OptionError(f"there is no adapter {path}; give a .gguf file or a PEFT folder")
+    if not path.is_dir():
+        return read_adapter(path)
+    from homezoo.zoo.peft_read import read_peft
+
+    adapter, notes = read_peft(path, model)
+    for text in notes:
+        note(f"note: {clean(text)}")
+    return adapter
 
 
 def split_scale(text: str) -> tuple[Path, float]:

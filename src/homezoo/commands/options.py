@@ -45,7 +45,8 @@ CacheOption = Annotated[
 AdapterOption = Annotated[
     list[str] | None,
     typer.Option(
-        help="an adapter to use, and how strongly (1 without it); can be given several times",
+        help="an adapter (a .gguf file or a PEFT folder) and how strongly it counts, 1 without it; "
+        "can be given several times",
         metavar="FILE[:SCALE]",
     ),
 ]

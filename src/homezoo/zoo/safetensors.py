@@ -121,6 +121,29 @@ def _sharded(folder: Path) -> dict[str, StoredTensor]:
 
 def read_file(path: Path) -> Iterator[StoredTensor]:
     """The tensors of one file, mapped; CheckpointError for whatever is wrong with it."""
+    header, body = _open(path)
+    header.pop("__metadata__", None)
+    end = 0
+    entries = [_entry(path, name, fields) for name, fields in header.items()]
+    for name, type, shape, begin, stop in sorted(entries, key=lambda entry: entry[3:]):
+        if begin != end or stop > len(body):
+            raise CheckpointError(
+                f"{path}: tensor {name!r} lies at bytes {begin} to {stop}; expected it from {end} "
+                f"on and within {len(body)}"
+            )
+        end = stop
+        yield StoredTensor(name, type, shape, body[begin:stop])
+    if end != len(body):
+        raise CheckpointError(f"{path} has {len(body) - end:,} bytes that no tensor claims")
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The JSON header of a file, with what it says of itself under __metadata__."""
+    return _open(path)[0]
+
+
+def _open(path: Path) -> tuple[dict[str, Any], np.ndarray]:
+    """The header, and the map of all that follows it: uint8 [bytes]."""
     size = path.stat().st_size
     if size < 8:
         raise CheckpointError(f"{path} has {size} bytes and is no safetensors file")
@@ -135,19 +158,7 @@ def read_file(path: Path) -> Iterator[StoredTensor]:
     header = _json(data[8 : 8 + length].tobytes(), path)
     if not isinstance(header, dict):
         raise CheckpointError(f"{path}: the header is no JSON object; download it again")
-    header.pop("__metadata__", None)
-    body, end = data[8 + length :], 0
-    entries = [_entry(path, name, fields) for name, fields in header.items()]
-    for name, type, shape, begin, stop in sorted(entries, key=lambda entry: entry[3:]):
-        if begin != end or stop > len(body):
-            raise CheckpointError(
-                f"{path}: tensor {name!r} lies at bytes {begin} to {stop}; expected it from {end} "
-                f"on and within {len(body)}"
-            )
-        end = stop
-        yield StoredTensor(name, type, shape, body[begin:stop])
-    if end != len(body):
-        raise CheckpointError(f"{path} has {len(body) - end:,} bytes that no tensor claims")
+    return header, data[8 + length :]
 
 
 def _entry(path: Path, name: str, fields: Any) -> tuple[str, str, tuple[int, ...], int, int]:
