@@ -1,63 +1,13 @@
-// The only file that knows Python: checks shapes and types, then calls. std::invalid_argument becomes ValueError.
-#include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
-#include <nanobind/stl/optional.h>
-#include <nanobind/stl/pair.h>
-#include <nanobind/stl/shared_ptr.h>
-#include <nanobind/stl/string.h>
-#include <nanobind/stl/vector.h>
-
-#include <cstring>
-#include <optional>
-#include <stdexcept>
-#include <string>
+// This file and bindings_training.cpp are all that knows Python: they check shapes and types, then call.
+// std::invalid_argument becomes ValueError.
+#include "bindings.h"
 
 #include "machine_limits.h"
-#include "products.h"
 #include "program.h"
-#include "rows.h"
 
-namespace nb = nanobind;
-using namespace nb::literals;
-using namespace homezoo;
+using namespace bindings;
 
 namespace {
-
-using Rows = nb::ndarray<const uint8_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;  // [N, row bytes]
-using Floats = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using Matrix = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-using Doubles = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using Ids = nb::ndarray<const int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using Table = nb::ndarray<const int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-using Pages = nb::ndarray<uint8_t, nb::ndim<4>, nb::c_contig, nb::device::cpu>;  // [blocks, G, 64, row bytes]
-using NewMatrix = nb::ndarray<nb::numpy, float, nb::ndim<2>>;
-
-// An argument that must be of the type already: programs keep pointers, and a converted copy would not outlive the call.
-auto array(const char* name) { return nb::arg(name).noconvert(); }
-
-Weight weight_of(const Rows& rows, int type, int width) {
-  if (type < 0 || type >= kTypes || !block_size_of(type))
-    throw std::invalid_argument("no kernel for tensor type " + std::to_string(type));
-  if (width < 1 || width % block_size_of(type))
-    throw std::invalid_argument("a width of " + std::to_string(width) + " is no whole number of blocks");
-  const size_t expected = size_t(width / block_size_of(type)) * size_t(block_bytes_of(type));
-  if (rows.shape(1) != expected)
-    throw std::invalid_argument("rows of " + std::to_string(rows.shape(1)) + " bytes, expected " +
-                                std::to_string(expected) + " for " + std::to_string(width) + " values");
-  return {rows.data(), rows.shape(1), width};
-}
-
-Weight weight_of(const Matrix& m) {
-  return {reinterpret_cast<const uint8_t*>(m.data()), m.shape(1) * sizeof(float), int(m.shape(1))};
-}
-
-std::vector<float> copy_of(const Floats& a) { return {a.data(), a.data() + a.shape(0)}; }
-
-NewMatrix new_matrix(size_t rows, size_t width) {
-  float* data = new float[rows * width ? rows * width : 1];
-  nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<float*>(p); });
-  return NewMatrix(data, {rows, width}, owner);
-}
 
 CacheView cache_of(const Pages& keys, const Pages& values, int width, bool q8) {
   if (width < 1 || keys.shape(1) < 1) throw std::invalid_argument("cache without key-value heads, or of width 0");
@@ -95,89 +45,6 @@ NewMatrix dequantize(const Rows& rows, int type, int width) {
   NewMatrix out = new_matrix(rows.shape(0), size_t(width));
   for (size_t n = 0; n < rows.shape(0); n++)
     active_section().dequantize[type](w.data + n * w.row_bytes, out.data() + n * size_t(width), width);
-  return out;
-}
-
-// dy or x: float32 [T, width], of which the weight wants `expected`.
-void check_width(const Matrix& x, size_t expected, const char* what) {
-  if (x.shape(1) != expected)
-    throw std::invalid_argument(std::string(what) + " of " + std::to_string(x.shape(1)) + " values, the weight has " +
-                                std::to_string(expected));
-}
-
-NewMatrix product(const Matrix& x, const Rows& rows, int type, int width, Threads& threads, bool exact) {
-  const Weight w = weight_of(rows, type, width);
-  check_width(x, size_t(width), "matmul: activations");
-  NewMatrix out = new_matrix(x.shape(0), rows.shape(0));
-  float* y = out.data();
-  nb::gil_scoped_release release;
-  matmul(threads, active_section(), type, w, int(rows.shape(0)), x.data(), int(x.shape(0)), exact, y);
-  return out;
-}
-
-NewMatrix transposed_product(const Matrix& dy, const Rows& rows, int type, int width, Threads& threads, bool int8) {
-  const Weight w = weight_of(rows, type, width);
-  check_width(dy, rows.shape(0), "input_gradient: gradients");
-  if (int8 && rounding_of(type) == Rounding::none)
-    throw std::invalid_argument("input_gradient: int8 is for quantised weights, tensor type " + std::to_string(type) +
-                                " has floats");
-  NewMatrix out = new_matrix(dy.shape(0), size_t(width));
-  float* dx = out.data();
-  nb::gil_scoped_release release;
-  input_gradient(threads, active_section(), type, w, int(rows.shape(0)), dy.data(), int(dy.shape(0)), int8, dx);
-  return out;
-}
-
-void same_shape(const Matrix& a, const Matrix& b, const char* what) {
-  if (a.shape(0) != b.shape(0) || a.shape(1) != b.shape(1))
-    throw std::invalid_argument(std::string(what) + " differ in shape");
-}
-
-NewMatrix normed(const Matrix& x, const Floats& weight, float eps, Threads& threads, const std::optional<Matrix>& dy) {
-  check_width(x, weight.shape(0), "rms_norm: rows");
-  if (dy) same_shape(x, *dy, "rms_norm: x and dy");
-  NewMatrix out = new_matrix(x.shape(0), x.shape(1));
-  const float* gradient = dy ? dy->data() : nullptr;
-  float* y = out.data();
-  nb::gil_scoped_release release;
-  rms_norm(threads, active_section(), gradient, x.data(), weight.data(), eps, int(x.shape(0)), int(x.shape(1)), y);
-  return out;
-}
-
-NewMatrix gated(const Matrix& gate, const Matrix& up, Threads& threads) {
-  same_shape(gate, up, "silu_mul: gate and up");
-  NewMatrix out = new_matrix(gate.shape(0), gate.shape(1));
-  float* y = out.data();
-  nb::gil_scoped_release release;
-  silu_mul(threads, active_section(), gate.data(), up.data(), gate.size(), y);
-  return out;
-}
-
-std::pair<NewMatrix, NewMatrix> gated_gradient(const Matrix& dy, const Matrix& gate, const Matrix& up,
-                                               Threads& threads) {
-  same_shape(gate, up, "silu_mul_gradient: gate and up");
-  same_shape(gate, dy, "silu_mul_gradient: gate and dy");
-  NewMatrix d_gate = new_matrix(gate.shape(0), gate.shape(1)), d_up = new_matrix(gate.shape(0), gate.shape(1));
-  float *first = d_gate.data(), *second = d_up.data();
-  nb::gil_scoped_release release;
-  silu_mul_gradient(threads, active_section(), dy.data(), gate.data(), up.data(), gate.size(), first, second);
-  return {std::move(d_gate), std::move(d_up)};
-}
-
-NewMatrix turned(const Matrix& x, const Matrix& cosine, const Matrix& sine, int head_width, bool halves, bool back,
-                 Threads& threads) {
-  same_shape(cosine, sine, "rotate: cosine and sine");
-  const size_t pairs = cosine.shape(1);
-  if (cosine.shape(0) != x.shape(0) || head_width < 1 || x.shape(1) % size_t(head_width) ||
-      2 * pairs > size_t(head_width))
-    throw std::invalid_argument("rotate: angles [" + std::to_string(cosine.shape(0)) + ", " + std::to_string(pairs) +
-                                "] for heads of " + std::to_string(head_width) + " values in [" +
-                                std::to_string(x.shape(0)) + ", " + std::to_string(x.shape(1)) + "]");
-  NewMatrix out = new_matrix(x.shape(0), x.shape(1));
-  float* y = out.data();
-  const Turn turn{cosine.data(), sine.data(), int(pairs), head_width, halves, back};
-  nb::gil_scoped_release release;
-  rotate(threads, active_section(), x.data(), turn, int(x.shape(0)), int(x.shape(1)), y);
   return out;
 }
 
@@ -259,20 +126,6 @@ void bind_program(nb::module_& m) {
       .def("run", &run, array("tokens"), array("positions"), array("sequences"), array("blocks"), array("rows"),
            array("strengths") = nb::none(), "The output for a batch: float32 [rows or tokens, width].");
   bind_experts_and_adapters(program);
-}
-
-void bind_training(nb::module_& m) {
-  m.def("matmul", &product, array("x"), array("weight"), "type"_a, "width"_a, "threads"_a, "exact"_a = false,
-        "x [T, K] times rows of blocks [N, row bytes], transposed; exact: x is not rounded.");
-  m.def("input_gradient", &transposed_product, array("dy"), array("weight"), "type"_a, "width"_a, "threads"_a,
-        "int8"_a = false, "dy [T, N] times rows of blocks [N, row bytes]; int8: both are rounded.");
-  m.def("rms_norm", &normed, array("x"), array("weight"), "eps"_a, "threads"_a, array("dy") = nb::none(),
-        "Rows of x normed, or with dy the gradient for x.");
-  m.def("silu_mul", &gated, array("gate"), array("up"), "threads"_a, "silu(gate) * up.");
-  m.def("silu_mul_gradient", &gated_gradient, array("dy"), array("gate"), array("up"), "threads"_a,
-        "Its gradients for gate and up.");
-  m.def("rotate", &turned, array("x"), array("cosine"), array("sine"), "head_width"_a, "halves"_a, "back"_a,
-        "threads"_a, "Pairs of each head of x [T, width] turned by the token's angles [T, pairs], or back.");
 }
 
 }  // namespace

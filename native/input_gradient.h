@@ -22,8 +22,8 @@ static inline Wide add_wide(Wide a, Wide b) { return add8(a, b); }
 static constexpr int kColumns = kWide * kVectors;  // columns of a register tile
 
 // M tokens times `rows` rows of a tile [rows][kColumns]: one chain of fma over the rows, added to what dx has unless
-// this is its first part.
-template <int M>
+// this is its first part. `turned`: dy is [rows, dy_stride], a token a column.
+template <int M, bool turned = false>
 static void gradient_tile(const float* tile, int rows, const float* dy, size_t dy_stride, float* dx, size_t dx_stride,
                           int columns, bool first) {
   Wide sum[M][kVectors];
@@ -33,7 +33,7 @@ static void gradient_tile(const float* tile, int rows, const float* dy, size_t d
     Wide w[kVectors];
     for (int v = 0; v < kVectors; v++) w[v] = load_wide(tile + v * kWide);
     for (int m = 0; m < M; m++) {
-      const Wide a = set_wide(dy[size_t(m) * dy_stride + size_t(n)]);
+      const Wide a = set_wide(turned ? dy[size_t(n) * dy_stride + size_t(m)] : dy[size_t(m) * dy_stride + size_t(n)]);
       for (int v = 0; v < kVectors; v++) sum[m][v] = fma_wide(w[v], a, sum[m][v]);
     }
   }

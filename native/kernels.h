@@ -23,6 +23,7 @@
 #include "elementwise_gradient.h"
 #include "input_gradient.h"
 #include "input_gradient_int8.h"
+#include "whole_attention.h"
 #include "peaks.h"
 
 template <class F>
@@ -80,6 +81,8 @@ static Section make_section(const char* name, int many_from, int tile_rows) {
   s.silu_mul_gradient = silu_mul_gradient;
   s.rms_norm_gradient = rms_norm_gradient;
   s.rotate = rotate;
+  s.attend_whole = attend_whole;
+  s.attend_whole_gradient = attend_whole_gradient;
   s.read_all = read_all;
   s.peak_int8 = peak_int8;
   s.peak_fp32 = peak_fp32;

@@ -85,6 +85,27 @@ inline size_t gradient_scratch(bool int8, int tokens) {
   return sizeof(float) * (32 * strip + size_t(tokens) * 32) + turned + panels + 4096;
 }
 
+// One head of one whole sequence of a batch, without a cache. Rows of k and v are kv_stride values apart, all others
+// q_stride, as dk and dv are given for each query head.
+struct WholeAttention {
+  const float *q, *k, *v;  // [length, width] each
+  size_t q_stride, kv_stride;
+  int length, width;
+  int window;  // positions seen, or 0 for all
+  float scale, slope;
+  float* out;
+  float* stats;  // [length, stats_stride]: the highest score and 1 / the sum of the weights of each query
+  size_t stats_stride;
+  const float* d_out;  // these and the next for the gradient only
+  float *d_q, *d_k, *d_v;
+};
+
+// Floats of scratch for it or its gradient: panels of five matrices, a block's scores and their gradients.
+inline size_t whole_attention_scratch(int length, int width) {
+  const size_t n = size_t(length), e = size_t(width), padded = (n + 63) / 64 * 64, wide = (e + 63) / 64 * 64;
+  return 2 * padded * e + 3 * n * wide + 2 * 48 * padded;
+}
+
 struct Section {
   const char* name;
   MatmulKernel few[kTypes];   // for a few tokens: reads rows as they lie
@@ -109,6 +130,8 @@ struct Section {
   void (*rms_norm_gradient)(const float* dy, const float* x, const float* weight, float eps, int width, float* dx);
   void (*rotate)(const float* x, const float* cosine, const float* sine, int pairs, int head_width, int width,
                  bool halves, bool back, float* y);
+  void (*attend_whole)(const WholeAttention&, float* scratch);
+  void (*attend_whole_gradient)(const WholeAttention&, float* scratch);
   uint64_t (*read_all)(const uint8_t* p, size_t bytes);  // bytes: a multiple of 128
   double (*peak_int8)(int rounds);  // multiply-adds done, everything in registers
   double (*peak_fp32)(int rounds);

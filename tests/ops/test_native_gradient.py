@@ -14,6 +14,7 @@ from homezoo.formats.tensor import Tensor
 from homezoo.ops.reference_gradient import (
     PART_ROWS,
     TURNED_ROWS,
+    attention_gradient,
     input_gradient_exact,
     input_gradient_floats,
     input_gradient_int8,
@@ -166,6 +167,53 @@ def test_an_exact_product_is_that_with_dequantised_rows(type: BlockType, kernels
         form = (weight.data, weight.type, weight.width, _native.Threads(2), True)
         found = _native.matmul(x, *form)
     np.testing.assert_array_equal(found, matmul_canonical(x, floats))
+
+
+ATTENTIONS = {  # heads, key-value heads, width, window, starts
+    "one sequence": (2, 2, 16, 0, (0, 130)),
+    "shared keys, packed": (4, 2, 64, 0, (0, 1, 50, 50, 199)),
+    "window": (3, 1, 20, 33, (0, 120)),
+    "wide": (1, 1, 136, 0, (0, 49)),
+}
+
+
+@pytest.mark.parametrize("sloped", [False, True])
+@pytest.mark.parametrize("name", ATTENTIONS)
+@pytest.mark.parametrize("kernels", SECTIONS)
+def test_attention_inside_sequences(name: str, kernels: str, sloped: bool) -> None:
+    """Values and gradients against the float64 formulas; the same bits in every section."""
+    heads, groups, width, window, starts = ATTENTIONS[name]
+    random, tokens = np.random.default_rng(0), starts[-1]
+    q, dy = random.standard_normal((2, tokens, heads * width), np.float32)
+    k, v = random.standard_normal((2, tokens, groups * width), np.float32)
+    slopes = np.linspace(0.5, 0.1, heads, dtype=np.float32) if sloped else None
+    fixed = (np.array(starts, np.int32), width, 0.3, window)
+    found = []
+    for kind in (kernels, "plain"):
+        with section(kind):
+            pool = _native.Threads(2)
+            y, statistics = _native.attention(q, k, v, *fixed, pool, slopes)
+            rest = _native.attention_gradient(dy, q, k, v, y, statistics, *fixed, pool, slopes)
+        found.append([y, *rest])
+    for ours, plain in zip(*found, strict=True):
+        np.testing.assert_array_equal(ours, plain)
+    for ours, right in zip(found[0], attention_gradient(dy, q, k, v, *fixed, slopes), strict=True):
+        assert relative(ours, right) < 2e-6
+
+
+def test_attention_that_does_not_fit_is_refused() -> None:
+    x, pool = np.ones((4, 6), np.float32), _native.Threads(1)
+    starts = np.array([0, 4], np.int32)
+    for k, begins, width, message in (
+        (x, starts, 4, "q of 6 and k of 6 values for heads of 4"),
+        (x[:, :4].copy(), starts, 2, "q of 6 and k of 4"),
+        (x, np.array([0, 3], np.int32), 2, "starts must rise from 0 to 4"),
+        (x, np.array([0, 5, 4], np.int32), 2, "starts must rise"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            _native.attention(x, k, k, begins, width, 1.0, 0, pool)
+    with pytest.raises(ValueError, match="a slope for each head"):
+        _native.attention(x, x, x, starts, 2, 1.0, 0, pool, np.ones(2, np.float32))
 
 
 def test_no_tokens_give_none() -> None:

@@ -14,7 +14,7 @@ from homezoo import _native
 from homezoo.errors import OptionError
 from homezoo.formats.blocks import dequantize
 from homezoo.formats.tensor import Tensor
-from homezoo.ops.autograd_attention import Segment, attend, segments
+from homezoo.ops.autograd_attention import WholeSequences, attend
 from homezoo.ops.autograd_matmul import Backward, Forward, FrozenProducts
 from homezoo.ops.autograd_rows import rms_norm, rotate, silu_mul
 from homezoo.ops.protocol import CAUSAL, AttentionForm, BatchArrays
@@ -57,8 +57,7 @@ class AutogradOps:
                 )
         self.batch = batch
         self.head_width = head_width
-        self.segments = segments(batch)
-        self._back = _way_back(batch, self.segments)
+        self.sequences = WholeSequences.of(batch)
         self.products = products or FrozenProducts(threads, forward, backward)
         self._rotations: dict[tuple[bytes, float], tuple[Any, Any]] = {}
 
@@ -208,12 +207,8 @@ class AutogradOps:
         form: AttentionForm = CAUSAL,
     ) -> Any:
         """No cache: a sequence's keys and values are those of its own tokens, not rounded."""
-        import torch
-
-        q, k, v = (x.reshape(len(x), -1, self.head_width) for x in (q, k, v))
-        parts = [attend(q[s], k[s], v[s], scale, window, form) for s in self.segments]
-        mixed = torch.cat(parts).reshape(len(q), -1)
-        return mixed if self._back is None else mixed[self._back]
+        threads = self.products.threads
+        return attend(q, k, v, self.sequences, self.head_width, scale, window, form, threads)
 
     def select(self, x: Any) -> Any:
         import torch
@@ -268,13 +263,6 @@ class AutogradOps:
                 torch.from_numpy(sin).to(self.dtype),
             )
         return self._rotations[key]
-
-
-def _way_back(batch: BatchArrays, parts: list[Segment]) -> np.ndarray | None:
-    """From the sequences one after another to the batch's own order [T]; None when it is that."""
-    places = np.arange(len(batch.tokens))
-    order = np.concatenate([places[part] for part in parts])
-    return None if (order == places).all() else np.argsort(order)
 
 
 def _chosen(routing: Any) -> Any:

@@ -5,6 +5,8 @@ from row to row, and rows are what is summed here, so that the int8 way rounds t
 along its rows.
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 from homezoo.formats.blocks import dequantize
@@ -77,6 +79,53 @@ def silu_mul_gradient(
         s = 1.0 / (1.0 + np.exp(-wide))
     d_gate = dy * up.astype(np.float64) * s * (1.0 + wide * (1.0 - s))
     return d_gate.astype(np.float32), (dy * wide * s).astype(np.float32)
+
+
+def attention_gradient(
+    dy: np.ndarray,
+    q: np.ndarray,
+    k: np.ndarray,
+    v: np.ndarray,
+    starts: np.ndarray,
+    head_width: int,
+    scale: float,
+    window: int,
+    slopes: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Values of causal attention inside whole sequences, and gradients for q, k and v.
+
+    q and dy [T, H·E], k and v [T, G·E]; sequence s is tokens starts[s] to starts[s + 1] - 1, and
+    each position sees `window` positions, or all when 0. Float64; gradients of k and v are given
+    for each query head: [T, H·E].
+    """
+    shared = q.shape[1] // k.shape[1]
+    q, k, v, dy = (_by_head(x, head_width) for x in (q, k, v, dy))  # [heads, T, E]
+    k, v = np.repeat(k, shared, 0), np.repeat(v, shared, 0)
+    found = np.zeros((4, *q.shape))
+    for start, stop in pairwise(starts):
+        part = (slice(None), slice(start, stop))
+        distance = np.arange(stop - start)[None] - np.arange(stop - start)[:, None]
+        scores = scale * (q[part] @ k[part].transpose(0, 2, 1))  # [H, n, n]
+        if slopes is not None:
+            scores += slopes[:, None, None].astype(np.float64) * distance
+        seen = (distance <= 0) & ((distance > -window) if window else True)
+        weights = np.where(seen, np.exp(scores), 0.0)
+        weights /= weights.sum(axis=2, keepdims=True)
+        d_weights = dy[part] @ v[part].transpose(0, 2, 1)
+        shares = (weights * d_weights).sum(axis=2, keepdims=True)
+        d_scores = scale * weights * (d_weights - shares)
+        turned = (0, 2, 1)
+        found[0][part] = weights @ v[part]
+        found[1][part] = d_scores @ k[part]
+        found[2][part] = d_scores.transpose(turned) @ q[part]
+        found[3][part] = weights.transpose(turned) @ dy[part]
+    y, dq, dk, dv = (x.transpose(1, 0, 2).reshape(q.shape[1], -1) for x in found)
+    return y, dq, dk, dv
+
+
+def _by_head(x: np.ndarray, width: int) -> np.ndarray:
+    """[T, heads · E] to float64 [heads, T, E]."""
+    return x.astype(np.float64).reshape(len(x), -1, width).transpose(1, 0, 2)
 
 
 def int8_bound(dy: np.ndarray, weight: Tensor) -> np.ndarray:
