@@ -1,7 +1,7 @@
 """Prints how far the logits of each architecture are from those of transformers.
 
-The column of docs/models.md. Run as `PYTHONPATH=src:tests python tests/zoo_agreement.py` where torch
-and transformers are.
+The column of docs/models.md. Run as `PYTHONPATH=src:tests python tests/zoo_agreement.py` where
+torch and transformers are.
 """
 
 from typing import Any
