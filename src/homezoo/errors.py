@@ -55,3 +55,7 @@ class EditError(HomezooError):
 
 class DataError(HomezooError):
     """Training data that cannot be used; says where and why."""
+
+
+class TrainingError(HomezooError):
+    """Training that came apart; says at which step and what to try."""

@@ -22,6 +22,7 @@ WORDS = {
     "convert": "Make a GGUF file of a Hugging Face model.",
     "quantize": "Make a smaller file of a model.",
     "cost": "Say from how many calls on teaching pays, instead of sending context.",
+    "train": "Teach a model from examples, without a GPU.",
 }
 
 USAGE_STATUS = 2  # exit status of a wrong word or option, as shells have it

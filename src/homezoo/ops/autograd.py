@@ -235,7 +235,8 @@ class AutogradOps:
 
         trained = self.parameters.get(tensor.name)
         if trained is None:
-            trained = torch.from_numpy(dequantize(tensor.type, tensor.data)).reshape(tensor.shape)
+            values = np.require(dequantize(tensor.type, tensor.data), requirements="W")
+            trained = torch.from_numpy(values).reshape(tensor.shape)  # a map cannot be written to
         return trained.to(self.dtype)
 
     def _vector(self, tensor: Tensor) -> Any:

@@ -41,6 +41,9 @@ class TrainingOptions:
     warmup: float = _option(0.03, "share of the steps in which the rate rises")
     clip: float = _option(1.0, "longest gradient, by its norm over all parameters; 0: any")
     weight_decay: float = _option(0.0, "of AdamW and Muon")
+    muon_lr: float = _option(
+        0.01, "peak learning rate of Muon, for the matrices; --lr is for the rest"
+    )
     length: int = _option(512, "tokens of a pass, into which documents are packed whole")
     batch: int = _option(2, "passes for each step, weighed by their learned tokens")
     template: str | None = _option(None, "chat (the model's own), alpaca, alpaca-lora or raw")
