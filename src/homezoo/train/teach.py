@@ -7,7 +7,7 @@ from typing import Any
 
 from homezoo.errors import OptionError
 from homezoo.formats.adapter_file import write_adapter
-from homezoo.formats.adapter_origin import identify_base, origin_keys
+from homezoo.formats.adapter_origin import BaseIdentity, identify_base, origin_keys
 from homezoo.ops.autograd_matmul import FrozenProducts
 from homezoo.ops.cores import available_cores
 from homezoo.train.energy import EnergyMeter
@@ -139,50 +139,52 @@ class Teaching:
         base = identify_base(job.file.tensors)
         meter = EnergyMeter()
         with interruptible() as pause, self._states(files) as states:
-            kept = self.memory.kept_layers
-            passes = Passes(
-                job.model, self.products, self.parameters, self.first, kept, states, pause
-            )
-            held = Passes(job.model, self.products, self.parameters, pause=pause)
-            trainer = Trainer(
-                passes,
-                self.trained,
-                make_optimizers(self.trained, job.options),
-                job.options,
-                job.steps,
-                job.batches,
-                held,
-                job.validation(),
-                files.checkpoint,
-                job.fingerprint(base.weights),
-            )
+            trainer = self._trainer(files, base, states, pause)
             if resume:
                 trainer.resume()
             journal = Journal(files.log, trainer.progress.step if resume else None)
 
             def note(step: StepReport) -> None:
-                journal.add(
-                    {name: value for name, value in vars(step).items() if value is not None}
-                )
+                journal.add({key: value for key, value in vars(step).items() if value is not None})
                 meter.joules()
                 report(step)
 
             progress = trainer.train(note)
         finished = progress.ended != STOPPED
         if finished:
-            self._write(
-                files,
-                origin_keys(
-                    base=base,
-                    base_name=_text(job.file.metadata.get("general.name")),
-                    data_name=job.data.name,
-                    data_licence=data_licence or job.data.known_licence,
-                    template=job.template,
-                    settings=asdict(job.options) | {"steps": progress.step},
-                ),
+            origin = origin_keys(
+                base=base,
+                base_name=_text(job.file.metadata.get("general.name")),
+                data_name=job.data.name,
+                data_licence=data_licence or job.data.known_licence,
+                template=job.template,
+                settings=asdict(job.options) | {"steps": progress.step},
             )
+            self._write(files, origin)
             files.checkpoint.unlink(missing_ok=True)
         return self._outcome(progress, meter, str(files.out) if finished else None)
+
+    def _trainer(
+        self,
+        files: Files,
+        base: BaseIdentity,
+        states: StateCache | None,
+        pause: Callable[[], None],
+    ) -> Trainer:
+        job = self.job
+        kept = self.memory.kept_layers
+        return Trainer(
+            Passes(job.model, self.products, self.parameters, self.first, kept, states, pause),
+            self.trained,
+            make_optimizers(self.trained, job.options),
+            job.options,
+            job.steps,
+            job.batches,
+            Passes(job.model, self.products, self.parameters, pause=pause),
+            job.validation(),
+            files.checkpoint,
+            job.fingerprint(base.weights),
+        )
 
     def _write(self, files: Files, origin: dict[str, Any]) -> None:
         job = self.job
