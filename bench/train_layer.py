@@ -2,8 +2,8 @@
 
     python bench/train_layer.py --peer /path/of/an/environment/bin/python --threads 2
 
-The peer's environment needs torch, transformers, peft and bitsandbytes. Both take 512 tokens through
-two layers of 4096 and 11008, frozen in 4 bit, with LoRA of rank 16 on all seven linears: forward,
+The peer's environment needs torch, transformers, peft and bitsandbytes. Both take 512 tokens
+through two layers of 4096 and 11008, frozen in 4 bit, with LoRA of rank 16 on all seven linears: forward,
 forward again and backward, as with gradient checkpointing. Each works in a process of its own that
 sleeps while the other is timed. Printed are medians of a layer's time and of the ratio.
 """
@@ -15,63 +15,67 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 LAYERS, WIDTH, WIDE, HEADS, RANK = 2, 4096, 11008, 32, 16
 Step = Callable[[], float]
 
 
-def ours(tokens: int, threads: int, backward: str) -> Step:
-    """A step of homezoo on random Q4_0 weights: seconds of forward, forward and backward."""
+def our_model() -> Any:
+    """Two layers of LLaMA-7B with random Q4_0 weights and a tiny vocabulary, and new deltas."""
     import numpy as np
-    import torch
 
     from homezoo.formats.block_types import BlockType
     from homezoo.formats.tensor import Tensor
-    from homezoo.models.batch import pack_documents
     from homezoo.models.load import load_model
-    from homezoo.ops.autograd import AutogradOps
-    from homezoo.ops.autograd_matmul import FrozenProducts
     from homezoo.train.lora import attach_deltas
     from homezoo.train.options import TrainingOptions
 
     random = np.random.default_rng(0)
+    tensors: dict[str, Tensor] = {}
 
-    def weight(name: str, rows: int, width: int) -> Tensor:
+    def weight(name: str, rows: int, width: int) -> None:
         blocks = random.integers(0, 256, (rows, width // 32, 18), np.uint8)
         blocks[:, :, :2] = np.array([0.004], np.float16).view(np.uint8)  # the scales
-        return Tensor(name, BlockType.Q4_0, (rows, width), blocks.reshape(rows, -1))
+        tensors[name] = Tensor(name, BlockType.Q4_0, (rows, width), blocks.reshape(rows, -1))
 
-    def vector(name: str) -> Tensor:
-        return Tensor(name, BlockType.F32, (WIDTH,), np.ones((1, WIDTH), np.float32).view(np.uint8))
+    def vector(name: str) -> None:
+        ones = np.ones((1, WIDTH), np.float32).view(np.uint8)
+        tensors[name] = Tensor(name, BlockType.F32, (WIDTH,), ones)
 
-    shapes = {"attn_q": (WIDTH, WIDTH), "attn_k": (WIDTH, WIDTH), "attn_v": (WIDTH, WIDTH),
-              "attn_output": (WIDTH, WIDTH), "ffn_gate": (WIDE, WIDTH), "ffn_up": (WIDE, WIDTH),
-              "ffn_down": (WIDTH, WIDE)}  # fmt: skip
-    tensors = {"token_embd.weight": weight("token_embd.weight", 64, WIDTH),
-               "output_norm.weight": vector("output_norm.weight")}  # fmt: skip
+    weight("token_embd.weight", 64, WIDTH)
+    vector("output_norm.weight")
     for layer in range(LAYERS):
-        for name, shape in shapes.items():
-            full = f"blk.{layer}.{name}.weight"
-            tensors[full] = weight(full, *shape)
+        for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
+            weight(f"blk.{layer}.{name}.weight", WIDTH, WIDTH)
+        for name in ("ffn_gate", "ffn_up"):
+            weight(f"blk.{layer}.{name}.weight", WIDE, WIDTH)
+        weight(f"blk.{layer}.ffn_down.weight", WIDTH, WIDE)
         for name in ("attn_norm", "ffn_norm"):
-            full = f"blk.{layer}.{name}.weight"
-            tensors[full] = vector(full)
+            vector(f"blk.{layer}.{name}.weight")
     sizes = {"context_length": 2048, "embedding_length": WIDTH, "block_count": LAYERS,
              "feed_forward_length": WIDE, "attention.head_count": HEADS,
              "attention.layer_norm_rms_epsilon": 1e-5}  # fmt: skip
     metadata: dict[str, Any] = {f"llama.{key}": value for key, value in sizes.items()}
-
-    class File:
-        pass
-
-    file: Any = File()
-    file.metadata, file.tensors = metadata | {"general.architecture": "llama"}, tensors
-    model: Any = load_model(file)
+    metadata["general.architecture"] = "llama"
+    model: Any = load_model(SimpleNamespace(metadata=metadata, tensors=tensors))
     attach_deltas(model, TrainingOptions(rank=RANK))
+    return model
+
+
+def ours(tokens: int, threads: int, backward: str) -> Step:
+    """A step of homezoo: seconds of forward, forward and backward."""
+    import torch
+
+    from homezoo.models.batch import pack_documents
+    from homezoo.ops.autograd import AutogradOps
+    from homezoo.ops.autograd_matmul import FrozenProducts
+
+    model = our_model()
     torch.set_num_threads(threads)
     products: Any = FrozenProducts(threads, "int8", backward)  # type: ignore[arg-type]
-    batch = pack_documents([random.integers(0, 64, tokens).tolist()])
+    batch = pack_documents([[n % 64 for n in range(tokens)]])
     ops = AutogradOps(batch, head_width=WIDTH // HEADS, products=products)
     x = torch.randn(tokens, WIDTH)
 
