@@ -3,9 +3,9 @@
     python bench/train_layer.py --peer /path/of/an/environment/bin/python --threads 2
 
 The peer's environment needs torch, transformers, peft and bitsandbytes. Both take 512 tokens
-through two layers of 4096 and 11008, frozen in 4 bit, with LoRA of rank 16 on all seven linears: forward,
-forward again and backward, as with gradient checkpointing. Each works in a process of its own that
-sleeps while the other is timed. Printed are medians of a layer's time and of the ratio.
+through two layers of 4096 and 11008, frozen in 4 bit, with LoRA of rank 16 on all seven linears:
+forward, forward again and backward, as with gradient checkpointing. Each works in a process of its
+own that sleeps while the other is timed. Printed are medians of a layer's time and of the ratio.
 """
 
 import argparse
