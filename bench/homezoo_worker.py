@@ -2,8 +2,11 @@
 
 python bench/homezoo_worker.py                        # requests on standard input
 python bench/homezoo_worker.py MODEL THREADS PROMPT   # prints one token's text and ends
+
+The environment variable of KERNELS names a section of kernels to use instead of the best of the CPU.
 """
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -11,9 +14,10 @@ from pathlib import Path
 import numpy as np
 from worker_loop import private_bytes, serve
 
-from homezoo import Model
+from homezoo import Model, _native
 from homezoo.models.cache import Sequence
 
+KERNELS = "HOMEZOO_BENCH_KERNELS"
 CHUNK = 512  # tokens of one pass through a prompt, on both sides
 
 
@@ -106,6 +110,8 @@ def first_token(path: Path, threads: int, prompt: str) -> None:
 
 
 if __name__ == "__main__":
+    if KERNELS in os.environ:
+        _native.use_section(os.environ[KERNELS])
     if len(sys.argv) == 4:
         first_token(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
     else:

@@ -27,6 +27,7 @@ CPU_OPTIONS = {
     "AVX_VNNI": ("avx_vnni",),
 }
 NATIVE = "-DGGML_NATIVE=ON"
+AVX2 = {"avx", "avx2", "fma", "f16c", "bmi2"}  # most home machines up to now
 AMX = {"amx_tile", "amx_int8", "amx_bf16"}
 WITHOUT_AMX = (
     "llama.cpp is built without AMX, which this CPU has: built with it by GCC 12, it crashes on "
@@ -47,8 +48,8 @@ class Peer:
         return Worker(self.python, "llama_worker.py")
 
 
-def find_peer(environment: Path, quantised: Path) -> Peer:
-    """The peer of an environment, installed first where there is none.
+def find_peer(environment: Path, quantised: Path, options: str = NATIVE) -> Peer:
+    """The peer of an environment, installed first with these CMake options where there is none.
 
     It must compute with the quantised model; when it crashes over it on a CPU with AMX, it is built
     again without. Raises WorkerError when it still does not run, CalledProcessError when it cannot
@@ -59,13 +60,13 @@ def find_peer(environment: Path, quantised: Path) -> Peer:
         print(f"making {environment} with llama-cpp-python {VERSION}; this takes minutes ...")
         venv.create(environment, with_pip=True)
     if not _has_peer(python):
-        _install(python, NATIVE)
+        _install(python, options)
     told = _try(python, quantised)
     if isinstance(told, WorkerCrash):
         if not _cpu_flags() & AMX or "AMX" not in _version(python)["system"]:
             raise told
         print(f"{told}\nbuilding it again without AMX; this takes minutes ...")
-        _install(python, options_without_amx(_cpu_flags()))
+        _install(python, options_for(_cpu_flags()))
         told = _try(python, quantised)
         if isinstance(told, WorkerCrash):
             raise told
@@ -74,8 +75,8 @@ def find_peer(environment: Path, quantised: Path) -> Peer:
     return Peer(str(python), told["llama-cpp-python"], told["system"], note)
 
 
-def options_without_amx(flags: set[str]) -> str:
-    """CMake options that turn on what -march=native would, but AMX."""
+def options_for(flags: set[str]) -> str:
+    """CMake options that turn on what -march=native would on a CPU with these flags, but AMX."""
     chosen = {
         name: "ON" if flags.issuperset(needed) else "OFF" for name, needed in CPU_OPTIONS.items()
     }

@@ -6,11 +6,13 @@
 
 llama.cpp is llama-cpp-python from PyPI, built for this CPU in an environment of its own. Each side
 computes in a process of its own that sleeps while the other is timed; the two take turns at going
-first. Printed are medians of the pairs, and ours by theirs.
+first. Printed are medians of the pairs, and ours by theirs. `--kernels avx2` keeps both sides to
+what CPUs without AVX-512 have, each built for it.
 """
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -19,9 +21,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from homezoo_worker import KERNELS
 from make_models import make_model
 from measures import MEASURES, PROMPT_TOKENS, STEPS, Measure, Setting
-from peer_environment import DEFAULT_ENVIRONMENT, Peer, describe_machine, find_peer
+from peer_environment import (
+    AVX2,
+    DEFAULT_ENVIRONMENT,
+    NATIVE,
+    Peer,
+    describe_machine,
+    find_peer,
+    options_for,
+)
 from worker import WorkerError
 
 from homezoo import _native
@@ -146,7 +157,7 @@ def show(result: Result, file_bytes: int) -> None:
     print(line + f", theirs {low:.4g} to {high:.4g}", flush=True)
 
 
-def main() -> None:
+def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -159,15 +170,26 @@ def main() -> None:
     )
     parser.add_argument("--pairs", type=int, default=FEWEST_PAIRS)
     parser.add_argument("--threads", type=int, default=default_threads())
-    parser.add_argument("--env", type=Path, default=DEFAULT_ENVIRONMENT / "llama-cpp-python")
+    parser.add_argument("--env", type=Path, help="of the peer")
+    parser.add_argument("--kernels", choices=("avx2",), help="of both sides; else this CPU's best")
     parser.add_argument("--llama-bench", type=Path, help="a fork's llama-bench to time as well")
     parser.add_argument("--json", type=Path, help="file for all figures")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = parse_options()
     if options.pairs < FEWEST_PAIRS:
         print(f"{options.pairs} pairs are for trying out; take {FEWEST_PAIRS} for a figure")
+    if options.kernels:
+        _native.use_section(options.kernels)
+        os.environ[KERNELS] = options.kernels  # for the workers
     models, machine = find_models(options.models), describe_machine()
+    name = "llama-cpp-python" + (f"-{options.kernels}" if options.kernels else "")
+    environment = options.env or DEFAULT_ENVIRONMENT / name
     try:
-        peer = find_peer(options.env, probe_model(options.env))
+        build = options_for(AVX2) if options.kernels else NATIVE
+        peer = find_peer(environment, probe_model(environment), build)
         limits = machine_limits(options.threads)
         show_head(machine, limits, peer, options.threads)
     except (WorkerError, subprocess.CalledProcessError) as failure:

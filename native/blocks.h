@@ -188,11 +188,12 @@ struct Q5_K : Block256 {
 
 struct Q6_K : Block256 {
   static constexpr int kBytes = 210, kBits = 6, kOffset = 32, kGroup = 16;
+  static constexpr int kScales = 192;  // where the 16 signed bytes of scales begin
   static constexpr bool kMins = false;
   static float scale(const uint8_t* b) { return half_to_float(read16(b + 208)); }
   static float min_scale(const uint8_t*) { return 0; }
   static void groups(const uint8_t* b, int16_t* scale, int16_t*) {
-    for (int i = 0; i < 16; i++) scale[i] = int8_t(b[192 + i]);
+    for (int i = 0; i < 16; i++) scale[i] = int8_t(b[kScales + i]);
   }
   static Bytes32 codes(const uint8_t* b, int c) {
     const Bytes32 low = load32(b + 64 * (c / 4) + 32 * (c % 2)), high = load32(b + 128 + 32 * (c / 4));

@@ -6,11 +6,16 @@
 #include "matmul_float.h"
 #if defined(HOMEZOO_NEON_ROWS)
 #include "matmul_rows_neon.h"
+#include "matmul_few.h"
 #include "matmul_tiles_neon.h"
 #elif !defined(HOMEZOO_X86_ROWS)
 #include "matmul_plain.h"
 #else
 #include "matmul_rows_x86.h"
+#ifdef HOMEZOO_AVX512
+#include "matmul_rows_512.h"
+#endif
+#include "matmul_few.h"
 #if defined(HOMEZOO_AMX)
 #include "matmul_tiles_amx.h"
 #elif defined(HOMEZOO_AVX512)

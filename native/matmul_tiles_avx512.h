@@ -11,67 +11,118 @@ static inline __m512i broadcast4(const int8_t* codes) {
   return _mm512_set1_epi32(a);
 }
 
+// Writes the floats of a panel of which so many rows exist.
+static inline void store_rows(float* y, int rows, __m512 value) {
+  _mm512_mask_storeu_ps(y, rows < kLanes ? __mmask16((1u << rows) - 1) : __mmask16(0xffff), value);
+}
+
+// -kOffset times the sum of a block's activations, in every lane.
+template <class F>
+static inline __m512i offset_times(int16_t sum) {
+  return _mm512_madd_epi16(_mm512_set1_epi16(sum), _mm512_set1_epi32(uint16_t(-F::kOffset)));
+}
+
+// Blocks of 32: P neighbouring panels (of `rows` rows) times M tokens. Two panels share each broadcast of activations:
+// with one, the loads would take longer than the products.
+template <class F, int P, int M>
+static void panels_of_32(const Panel* p, const Activations& x, int token, int rows, float* y, size_t stride) {
+  const int blocks = x.width / 32;
+  const int8_t* codes = x.codes + size_t(token) * size_t(x.width);
+  const float* scales = x.scales + size_t(token) * size_t(blocks);
+  const int16_t* sums = x.sum32 + size_t(token) * size_t(blocks);
+  __m512 chain[P][M];
+  for (int i = 0; i < P; i++)
+    for (int m = 0; m < M; m++) chain[i][m] = _mm512_setzero_ps();
+  for (int b = 0; b < blocks; b++) {
+    __m512i total[P][M];
+    for (int m = 0; m < M; m++)
+      for (int i = 0; i < P; i++)
+        total[i][m] = F::kOffset ? offset_times<F>(sums[m * blocks + b]) : _mm512_setzero_si512();
+#pragma GCC unroll 8
+    for (int j = 0; j < 8; j++) {
+      __m512i u[P];
+      for (int i = 0; i < P; i++) u[i] = load64(p[i].codes + size_t(b * 8 + j) * kLanes * 4);
+      for (int m = 0; m < M; m++) {
+        const __m512i a = broadcast4(codes + size_t(m) * size_t(x.width) + b * 32 + 4 * j);
+        for (int i = 0; i < P; i++) total[i][m] = _mm512_dpbusd_epi32(total[i][m], u[i], a);
+      }
+    }
+    for (int m = 0; m < M; m++)
+      for (int i = 0; i < P; i++) {
+        const __m512i minima = F::kMins ? _mm512_set1_epi32(sums[m * blocks + b]) : _mm512_setzero_si512();
+        chain[i][m] = continue_chain<F>(p[i], b, scales[m * blocks + b], total[i][m], minima, chain[i][m]);
+      }
+  }
+  for (int i = 0; i < P; i++)
+    for (int m = 0; m < M; m++) store_rows(y + size_t(m) * stride + i * kLanes, rows - i * kLanes, chain[i][m]);
+}
+
+// Blocks of 256: a panel times M tokens; each group's integers are scaled before they are added.
 template <class F, int M>
-static void panel_times_tokens(const Panel& p, const Activations& x, int token, int rows, float* y, size_t stride) {
-  constexpr int groups = F::kBlock / F::kGroup, dwords = F::kGroup / 4;
-  const int blocks = x.width / F::kBlock;
+static void panel_of_256(const Panel& p, const Activations& x, int token, int rows, float* y, size_t stride) {
+  constexpr int groups = 256 / F::kGroup;
+  const int blocks = x.width / 256;
   const int8_t* codes = x.codes + size_t(token) * size_t(x.width);
   const float* scales = x.scales + size_t(token) * size_t(blocks);
   __m512 chain[M];
   for (int m = 0; m < M; m++) chain[m] = _mm512_setzero_ps();
   for (int b = 0; b < blocks; b++) {
-    __m512i total[M], minima[M];
-    for (int m = 0; m < M; m++) {
-      const int sum = F::kBlock == 32 ? x.sum32[size_t(token + m) * size_t(blocks) + size_t(b)] : 0;
-      total[m] = F::kBlock == 32 ? _mm512_set1_epi32(-F::kOffset * sum) : _mm512_setzero_si512();
-      if (F::kBlock == 32 && F::kMins) minima[m] = _mm512_set1_epi32(sum);
-    }
+    __m512i total[M];
+    for (int m = 0; m < M; m++) total[m] = _mm512_setzero_si512();
     for (int g = 0; g < groups; g++) {
-      const int at = b * F::kBlock + g * F::kGroup;
+      const int at = b * 256 + g * F::kGroup;
       __m512i part[M];
-      for (int m = 0; m < M; m++) part[m] = groups == 1 ? total[m] : _mm512_setzero_si512();
-      for (int j = 0; j < dwords; j++) {
+      for (int m = 0; m < M; m++) part[m] = _mm512_setzero_si512();
+      for (int j = 0; j < F::kGroup / 4; j++) {
         const __m512i u = load64(p.codes + size_t(at / 4 + j) * kLanes * 4);
         for (int m = 0; m < M; m++)
           part[m] = _mm512_dpbusd_epi32(part[m], u, broadcast4(codes + size_t(m) * size_t(x.width) + at + 4 * j));
       }
-      if constexpr (groups == 1) {
-        for (int m = 0; m < M; m++) total[m] = part[m];
-      } else {  // the panel keeps the scale in both halves of a dword; as int32 it is the upper half, shifted
-        const __m512i scale = _mm512_srai_epi32(_mm512_loadu_si512(p.groups + (b * groups + g) * kLanes), 16);
-        for (int m = 0; m < M; m++) total[m] = _mm512_add_epi32(total[m], _mm512_mullo_epi32(part[m], scale));
-      }
+      // The panel keeps the scale in both halves of a dword; as int32 it is the upper half, shifted.
+      const __m512i scale = _mm512_srai_epi32(_mm512_loadu_si512(p.groups + (b * groups + g) * kLanes), 16);
+      for (int m = 0; m < M; m++) total[m] = _mm512_add_epi32(total[m], _mm512_mullo_epi32(part[m], scale));
     }
-    if constexpr (F::kBlock == 256)
-      for (int m = 0; m < M; m++) {
-        minima[m] = minima_of_block<F>(p, x, b, size_t(token + m));
-        if constexpr (!F::kMins) total[m] = _mm512_sub_epi32(total[m], minima[m]);
-      }
-    for (int m = 0; m < M; m++)
-      chain[m] = continue_chain<F>(p, b, scales[m * blocks + b], total[m], minima[m], chain[m]);
+    for (int m = 0; m < M; m++) {
+      const __m512i minima = minima_of_block<F>(p, x, b, size_t(token + m));
+      if constexpr (!F::kMins) total[m] = _mm512_sub_epi32(total[m], minima);
+      chain[m] = continue_chain<F>(p, b, scales[m * blocks + b], total[m], minima, chain[m]);
+    }
   }
-  const __mmask16 mask = __mmask16((1u << rows) - 1);
-  for (int m = 0; m < M; m++) _mm512_mask_storeu_ps(y + size_t(m) * stride, mask, chain[m]);
+  for (int m = 0; m < M; m++) store_rows(y + size_t(m) * stride, rows, chain[m]);
 }
 
-// The panels of `rows` rows times all tokens.
+// M tokens times neighbouring panels, of `bytes` each and of so many rows in all.
+template <class F, int M>
+static void panels_times(uint8_t* panels, size_t bytes, int rows, const Activations& x, int token, float* y,
+                         size_t stride) {
+  y += size_t(token) * stride;
+  if constexpr (F::kBlock == 32)
+    for (; rows > kLanes; rows -= 2 * kLanes, panels += 2 * bytes, y += 2 * kLanes) {
+      const Panel two[2] = {panel_at<F>(panels, x.width), panel_at<F>(panels + bytes, x.width)};
+      panels_of_32<F, 2, M>(two, x, token, rows, y, stride);
+    }
+  for (; rows > 0; rows -= kLanes, panels += bytes, y += kLanes) {
+    const Panel one = panel_at<F>(panels, x.width);
+    if constexpr (F::kBlock == 32) panels_of_32<F, 1, M>(&one, x, token, rows, y, stride);
+    else panel_of_256<F, M>(one, x, token, rows, y, stride);
+  }
+}
+
+// The panels of `rows` rows times all tokens, six at a time: integer sums and float chains of two panels, or sums,
+// parts and chains of one, fit into 32 registers.
 template <class F>
 static void panels_times_tokens(uint8_t* panels, int rows, const Activations& x, int tokens, float* y, size_t stride,
                                 float*) {
-  constexpr int M = F::kBlock == 32 ? 8 : 6;  // integer sums, float chains and minima within 32 registers
   const size_t bytes = panel_bytes<F>(x.width);
-  const auto panel = [&](int n) { return panel_at<F>(panels + size_t(n) / kLanes * bytes, x.width); };
-  const auto some = [&](int n) { return rows - n < kLanes ? rows - n : kLanes; };
-  int t = 0;
-  for (; t + M <= tokens; t += M)
-    for (int n = 0; n < rows; n += kLanes)
-      panel_times_tokens<F, M>(panel(n), x, t, some(n), y + size_t(t) * stride + n, stride);
-  for (; t < tokens; t++)
-    for (int n = 0; n < rows; n += kLanes)
-      panel_times_tokens<F, 1>(panel(n), x, t, some(n), y + size_t(t) * stride + n, stride);
+  for (int t = 0, left; (left = tokens - t) > 0;) {
+    if (left >= 6 && left != 8) panels_times<F, 6>(panels, bytes, rows, x, t, y, stride), t += 6;
+    else if (left >= 4) panels_times<F, 4>(panels, bytes, rows, x, t, y, stride), t += 4;
+    else if (left >= 2) panels_times<F, 2>(panels, bytes, rows, x, t, y, stride), t += 2;
+    else panels_times<F, 1>(panels, bytes, rows, x, t, y, stride), t += 1;
+  }
 }
 
-// A chunk of rows (at most 32, so that its panels stay in the second-level cache) times all tokens.
+// A chunk of rows (at most kChunkRows, so that its panels stay in the second-level cache) times all tokens.
 template <class F>
 static void matmul_many(const Weight& w, int begin, int end, const Activations& x, int tokens, float* y,
                         size_t stride, uint8_t* scratch) {

@@ -66,6 +66,10 @@ static void fill_panel(const Panel& p, const uint8_t* rows, size_t pitch, int co
   for (int r = 0; r < kLanes; r++) row[r] = rows + size_t(r < count ? r : count - 1) * pitch;  // the last one repeats
   uint8_t* out = p.codes;
   for (int b = 0; b < blocks; b++) {
+    // The next panel's rows into the second-level cache, at this loop's own pace: hardware does not follow kLanes
+    // streams at once.
+    for (int line = 0; line < kLanes * F::kBytes; line += 64)
+      __builtin_prefetch(rows + kLanes * pitch + size_t(b) * kLanes * F::kBytes + line, 0, 2);
 #if defined(HOMEZOO_AVX512)
     if constexpr (requires { F::kPlainNibbles; }) {
       const size_t at = size_t(b) * F::kBytes;

@@ -1,7 +1,7 @@
 // Panels of sixteen rows in 512-bit registers, and how the float chains go on from their integers.
 // No include guard: each section includes this file inside its own namespace, with kSignedFrom (see panel.h).
 
-static constexpr int kLanes = 16;
+static constexpr int kLanes = 16, kChunkRows = 32;
 
 // Nibbles that are codes: sixteen rows of one block are turned while two codes still share a byte. Register k takes rows
 // k, k+4, k+8 and k+12, so that the rows come out in order.

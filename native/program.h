@@ -1,6 +1,7 @@
 // A recorded forward pass: a list of operations on values, replayed for any batch with one call.
 // Values are float arrays [tokens, width] (or [rows, width] after `select`). Operations that work token by token are
-// chained without a barrier; matrix products that do not depend on each other share a stage.
+// chained without waiting; matrix products that do not depend on each other share a stage, which ends with its last
+// task, not with its last thread.
 #pragma once
 #include <atomic>
 #include <cstdint>

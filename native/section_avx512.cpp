@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "section.h"
 
@@ -19,7 +20,7 @@ namespace avx512 {
 }  // namespace avx512
 
 const Section* section_avx512() {
-  static const Section section = avx512::make_section("avx512", 6, 32);
+  static const Section section = avx512::make_section("avx512", 6, avx512::kChunkRows);
   return &section;
 }
 }  // namespace homezoo
