@@ -3,7 +3,7 @@
 python bench/homezoo_worker.py                        # requests on standard input
 python bench/homezoo_worker.py MODEL THREADS PROMPT   # prints one token's text and ends
 
-The environment variable of KERNELS names a section of kernels to use instead of the best of the CPU.
+The environment variable of KERNELS names a section of kernels to use, else the best of the CPU.
 """
 
 import os
