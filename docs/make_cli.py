@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from homezoo.commands.main import WORDS, make_command
+from homezoo.commands.main import leaves, make_command
 
 PAGE = Path(__file__).with_name("cli.md")
 HEAD = """\
@@ -18,7 +18,7 @@ command line, 130 after Ctrl-C. `HOMEZOO_DEBUG=1` shows where an error came from
 
 def page() -> str:
     """The whole page."""
-    return HEAD + "".join(section(word) for word in WORDS)
+    return HEAD + "".join(section(word) for word in leaves())
 
 
 def section(word: str) -> str:

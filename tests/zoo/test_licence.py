@@ -179,3 +179,14 @@ def test_one_line_for_tables() -> None:
     assert short_licence("cc-by-nc-4.0") == "cc-by-nc-4.0, commercial use: no"
     assert short_licence("odd") == "odd (unknown here: read it)"
     assert short_licence(None) == "not stated"
+
+
+def test_an_adapter_states_the_licence_of_its_own_data() -> None:
+    metadata = {"general.type": "adapter", "general.dataset.0.name": "my notes"}
+    metadata |= {"homezoo.data.licence": "cc-by-4.0", "general.base_model.0.name": "Llama 2 7b"}
+    chain = trace(metadata, {}, "x")
+    assert [(link.role, link.stated) for link in chain] == [
+        ("base", "llama2"),
+        ("data", "cc-by-4.0"),
+        ("adapter", None),
+    ]

@@ -24,11 +24,11 @@ def attach_adapters(model: Model, given: Sequence[str] | None) -> None:
         model.attach(open_adapter(path, model.config), strength, name)
 
 
-def open_adapter(path: Path, model: ModelConfig) -> Adapter:
-    """The adapter of a file, or of a PEFT folder for this model; OptionError when there is none."""
+def open_adapter(path: Path, model: ModelConfig | None) -> Adapter:
+    """The adapter of a file, or of a PEFT folder for a model; OptionError when there is none."""
     if not path.exists():
         raise OptionError(f"there is no adapter {path}; give a .gguf file or a PEFT folder")
-    if not path.is_dir():
+    if not path.is_dir() or model is None:
         return read_adapter(path)
     from homezoo.zoo.peft_read import read_peft
 

@@ -21,8 +21,18 @@ WORDS = {
     "bench": "Measure speed and memory.",
     "convert": "Make a GGUF file of a Hugging Face model.",
     "quantize": "Make a smaller file of a model.",
+    "adapter": "Look at adapters, convert them, or merge them into a model.",
     "cost": "Say from how many calls on teaching pays, instead of sending context.",
     "train": "Teach a model from examples, without a GPU.",
+}
+
+# Words that have words of their own; `adapter info` is the module commands/adapter/info.py.
+GROUPS = {
+    "adapter": {
+        "info": "Say what an adapter changes, and where it comes from.",
+        "merge": "Make a model file with adapters in its weights, and say what that costs.",
+        "convert": "Make a GGUF adapter of a PEFT folder, or a PEFT folder of a GGUF adapter.",
+    },
 }
 
 USAGE_STATUS = 2  # exit status of a wrong word or option, as shells have it
@@ -46,7 +56,32 @@ def main(arguments: list[str] | None = None) -> int:
     if given[0] not in WORDS:
         print(_unknown(given[0]), file=sys.stderr)
         return USAGE_STATUS
+    if given[0] in GROUPS:
+        return _run_group(given[0], given[1:], debug)
     return _run_word(given[0], given[1:], debug)
+
+
+def leaves() -> dict[str, str]:
+    """Every command line's beginning, such as `run` or `adapter info`, and what it does."""
+    found: dict[str, str] = {}
+    for word, text in WORDS.items():
+        parts = {f"{word} {part}": help for part, help in GROUPS.get(word, {}).items()}
+        found |= parts or {word: text}
+    return found
+
+
+def _run_group(word: str, arguments: list[str], debug: bool) -> int:
+    """Runs a word's own word, or says which there are."""
+    words = GROUPS[word]
+    if not arguments or arguments[0] in ("--help", "-h", "help"):
+        width = max(map(len, words)) + 2
+        listed = "\n".join(f"  {name:<{width}}{text}" for name, text in words.items())
+        print(f"{WORDS[word]}\n\nUsage: homezoo {word} COMMAND [OPTIONS]\n\n{listed}")
+        return 0 if arguments else USAGE_STATUS
+    if arguments[0] not in words:
+        print(_unknown(arguments[0], words, f"homezoo {word}"), file=sys.stderr)
+        return USAGE_STATUS
+    return _run_word(f"{word} {arguments[0]}", arguments[1:], debug)
 
 
 def _run_word(word: str, arguments: list[str], debug: bool) -> int:
@@ -87,10 +122,10 @@ def make_command(word: str) -> Any:
     """The command of a word, built by typer from the function `command` of its module."""
     import typer
 
-    module = importlib.import_module(f"homezoo.commands.{word}")
+    module = importlib.import_module(f"homezoo.commands.{word.replace(' ', '.')}")
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     settings = {"help_option_names": ["--help", "-h"]}
-    text = "\n\n".join([WORDS[word], getattr(module, "DETAILS", "")]).strip()
+    text = "\n\n".join([leaves()[word], getattr(module, "DETAILS", "")]).strip()
     app.command(help=text, context_settings=settings)(module.command)
     return typer.main.get_command(app)
 
@@ -138,12 +173,12 @@ storyteller that comes with homezoo.
 Try: homezoo run stories --raw "Once upon a time\""""
 
 
-def _unknown(word: str) -> str:
+def _unknown(word: str, words: dict[str, str] = WORDS, owner: str = "homezoo") -> str:
     import difflib
 
-    close = difflib.get_close_matches(word, WORDS, n=1)
-    hint = f"did you mean `{close[0]}`?" if close else f"commands: {', '.join(WORDS)}"
-    return f"homezoo: there is no command {word!r}; {hint} (see homezoo --help)"
+    close = difflib.get_close_matches(word, words, n=1)
+    hint = f"did you mean `{close[0]}`?" if close else f"commands: {', '.join(words)}"
+    return f"{owner}: there is no command {word!r}; {hint} (see {owner} --help)"
 
 
 def _version() -> str:

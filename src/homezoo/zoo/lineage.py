@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from homezoo.formats.adapter_origin import DATA_LICENCE_KEY
 from homezoo.zoo.known_origins import Origin, known_data, known_model
 from homezoo.zoo.licence_table import UNKNOWN, Licence, Permits, find_licence
 from homezoo.zoo.model_card import card_licence, card_names
@@ -53,12 +54,15 @@ def trace(metadata: Mapping[str, Any], card: Mapping[str, Any], name: str) -> li
         *_array(metadata, "general.datasets"),
         *card_names(card, "datasets"),
     ]
+    stated = _text(metadata.get(DATA_LICENCE_KEY))
     chain: dict[tuple[str, str], Link] = {}
     for base in bases[:MAX_LISTED]:
         for link in _origin("base", base, known_model):
             chain.setdefault((link.role, _plain(link.name)), link)
     for item in data[:MAX_LISTED]:
         for link in _origin("data", item, known_data):
+            if link.stated is None and stated:  # an adapter's own note of what it was taught with
+                link = Link(link.role, link.name, stated, _FILE)
             chain.setdefault((link.role, _plain(link.name)), link)
     if on_card and own.stated and on_card.lower() != own.stated.lower():  # both count
         return [*chain.values(), Link(own.role, own.name, on_card, _CARD, where), own]

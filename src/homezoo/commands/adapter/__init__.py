@@ -1,0 +1,1 @@
+"""The words of `homezoo adapter`, one module each."""
