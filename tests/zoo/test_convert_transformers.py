@@ -7,6 +7,7 @@ from typing import Any
 import hf_folders
 import numpy as np
 import pytest
+import transformers_cases
 import zoo_cases
 from transformers_cases import TOKENS
 from zoo_cases import CASES, D, F
@@ -25,12 +26,22 @@ from homezoo.zoo.quantize import quantize_file
 
 torch = pytest.importorskip("torch", reason="torch is not installed; transformers needs it")
 SHARD = "60KB"  # so that every model is cut into several files
+FAMILY = list(transformers_cases.CASES)
 TOLERANCE = 1e-3  # of logits of size 4, as for models that are not converted
+
+
+def family_model(name: str) -> Any:
+    """The transformers model of a case of LLaMA's family, which keeps its cache in float16."""
+    _, kind, settings = transformers_cases.CASES[name]
+    file = transformers_cases.random_file(name)
+    transformers_cases._keep_the_cache_in_float16()
+    config = transformers_cases.hf_config(file, kind, settings)
+    return transformers_cases.hf_model(file, config, kind)
 
 
 def save(name: str, folder: Path) -> np.ndarray:
     """A folder that transformers has written, and the logits (an encoder's states) of TOKENS."""
-    model = zoo_cases.hf_model(name)
+    model = family_model(name) if name in FAMILY else zoo_cases.hf_model(name)
     if name == "bloom":
         _widen(model)
     model.resize_token_embeddings(hf_folders.VOCAB, mean_resizing=False)
@@ -88,7 +99,7 @@ def computed(path: Path, exact: bool) -> np.ndarray:
         return compile_native(forward, cache, _native.Threads(1))(batch)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [*FAMILY, *CASES])
 def test_round_trip(tmp_path: Path, name: str) -> None:
     expected = save(name, tmp_path / "hf")
     made = convert(tmp_path / "hf", tmp_path / "out.gguf")

@@ -29,6 +29,9 @@ PLAIN: dict[str, Rule | str] = {
     _LAYER + "mlp.gate_proj.weight": "blk.{layer}.ffn_gate.weight",
     _LAYER + "mlp.up_proj.weight": "blk.{layer}.ffn_up.weight",
     _LAYER + "mlp.down_proj.weight": "blk.{layer}.ffn_down.weight",
+    _LAYER + "mlp.gate_proj.bias": "blk.{layer}.ffn_gate.bias",
+    _LAYER + "mlp.up_proj.bias": "blk.{layer}.ffn_up.bias",
+    _LAYER + "mlp.down_proj.bias": "blk.{layer}.ffn_down.bias",
 }
 INTERLEAVED: dict[str, Rule | str] = {
     _LAYER + f"self_attn.{part}_proj.{kind}": Rule(f"blk.{{layer}}.attn_{part}.{kind}", change)
