@@ -61,7 +61,7 @@ def q4_1(x: np.ndarray) -> np.ndarray:
     return np.concatenate([half_bytes(d), half_bytes(minimum), pack_bits(codes, 4, 16)], axis=1)
 
 
-def _split_five_bits(codes: np.ndarray) -> np.ndarray:
+def split_five_bits(codes: np.ndarray) -> np.ndarray:
     """Codes uint8 [M, 32] of 0 to 31: fifth bits, then nibbles, uint8 [M, 20]."""
     high, low = pack_bits(codes >> 4, 1, 1), pack_bits(codes & 15, 4, 16)
     return np.concatenate([high, low], axis=1)
@@ -70,13 +70,13 @@ def _split_five_bits(codes: np.ndarray) -> np.ndarray:
 def q5_0(x: np.ndarray) -> np.ndarray:
     """See blocks_32.q5_0."""
     d, codes = _symmetric_codes(x, 16)
-    return np.concatenate([half_bytes(d), _split_five_bits(codes)], axis=1)
+    return np.concatenate([half_bytes(d), split_five_bits(codes)], axis=1)
 
 
 def q5_1(x: np.ndarray) -> np.ndarray:
     """See blocks_32.q5_1."""
     d, minimum, codes = _affine_codes(x, 31)
-    return np.concatenate([half_bytes(d), half_bytes(minimum), _split_five_bits(codes)], axis=1)
+    return np.concatenate([half_bytes(d), half_bytes(minimum), split_five_bits(codes)], axis=1)
 
 
 def q8_0(x: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from homezoo.errors import CheckpointError, HomezooError, OptionError, UnsupportedError
-from homezoo.formats.block_quantize import quantize
+from homezoo.formats.block_fit import fit
 from homezoo.formats.block_types import BlockType
 from homezoo.formats.blocks import dequantize
 from homezoo.formats.gguf_read import GGUFFile
@@ -176,7 +176,7 @@ def _blocks(
         rows = dequantize(tensor.type, tensor.data[start : start + step])
         try:
             if inputs is None:
-                return quantize(type, rows)
+                return fit(type, rows)
             return quantize_aware(type, rows, inputs)
         except HomezooError as error:
             raise CheckpointError(f"tensor {tensor.name}, rows from {start}: {error}") from None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from homezoo.formats.block_fit import fit
 from homezoo.formats.block_quantize import quantize
 from homezoo.formats.block_types import BlockType
 from homezoo.formats.blocks import dequantize
@@ -46,7 +47,7 @@ def quantize_aware(type: BlockType, weight: np.ndarray, inputs: Inputs) -> np.nd
     Raises what `quantize` raises. Never worse on H than plain rounding: the better of both is kept,
     row by row.
     """
-    plain = quantize(type, weight)
+    plain = fit(type, weight)
     if type not in AWARE_TYPES:
         return plain
     upper = inputs.upper
@@ -79,7 +80,8 @@ def _scaled_blocks(type: BlockType, values: np.ndarray, importance: np.ndarray) 
     best = least = None
     for shrink in _SHRINKS:
         limit = np.abs(values).max(axis=1, keepdims=True) * np.float32(shrink)
-        blocks = quantize(type, np.clip(values, -limit, limit))
+        make = fit if shrink == 1.0 else quantize
+        blocks = make(type, np.clip(values, -limit, limit))
         step, offset = grid(type, blocks)
         error = ((_nearest_values(type, values, step, offset)[1] - values) ** 2) @ importance  # [N]
         if best is None or least is None:
