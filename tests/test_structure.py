@@ -29,9 +29,10 @@ LAYERS: dict[str, set[str]] = {
     "zoo": {"errors", "formats", "text", "ops", "models"},
     "edit": {"errors", "formats", "text", "ops", "models"},
     "train": {"errors", "formats", "text", "ops", "models"},
+    "context": {"errors", "formats", "text", "ops", "models"},
     "compare": {"errors"},
     "commands": {
-        "", "compare", "edit", "errors", "formats", "models", "ops", "run", "text", "train", "zoo",
+        "", "compare", "context", "edit", "errors", "formats", "models", "ops", "run", "text", "train", "zoo",
     },
     "__main__": {"commands"},
     "": {"errors", "formats", "text", "run"},  # homezoo/__init__.py: the public names
@@ -40,8 +41,8 @@ LAYERS: dict[str, set[str]] = {
 
 # Imported where they are used, never at the top of a module: they cost start-up time.
 HEAVY = {
-    "huggingface_hub", "jinja2", "llguidance", "matplotlib", "pyarrow", "rdflib", "rich",
-    "tokenizers", "torch", "transformers", "typer",
+    "huggingface_hub", "jinja2", "llguidance", "matplotlib", "pyarrow", "pypdf", "rdflib",
+    "rich", "tokenizers", "torch", "transformers", "typer",
 }  # fmt: skip
 HEAVY_ALLOWED = {"commands": {"typer"}}  # a command module is itself imported only when called
 

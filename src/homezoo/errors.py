@@ -59,3 +59,11 @@ class DataError(HomezooError):
 
 class TrainingError(HomezooError):
     """Training that came apart; says at which step and what to try."""
+
+
+class DocumentError(HomezooError):
+    """A document that is damaged, hostile, too large, or of a kind that cannot be read."""
+
+
+class IndexFileError(HomezooError):
+    """An index that is missing or damaged, or asked for what it was not made with."""

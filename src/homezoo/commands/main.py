@@ -22,6 +22,9 @@ WORDS = {
     "convert": "Make a GGUF file of a Hugging Face model.",
     "quantize": "Make a smaller file of a model.",
     "adapter": "Look at adapters, convert them, or merge them into a model.",
+    "index": "Make documents searchable, and keep them so.",
+    "search": "Find passages in an index.",
+    "ask": "Answer a question from an index, with the places it rests on.",
     "cost": "Say from how many calls on teaching pays, instead of sending context.",
     "train": "Teach a model from examples, without a GPU.",
 }

@@ -145,6 +145,10 @@ class Tokenizer:
                 ids.extend(self._encoder.encode(str.__str__(piece)))
         return ids
 
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens each of many texts has by itself, names of user-defined tokens spelt."""
+        return self._encoder.count([_checked(text) for text in texts])
+
     def decode(self, ids: Iterable[int], special: bool = False) -> str:
         """The text of tokens, control tokens only where asked; not UTF-8 gives U+FFFD."""
         return self._detokenizer.decode(ids, special)

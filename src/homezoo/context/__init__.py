@@ -1,0 +1,1 @@
+"""JOB, teach by context: documents made searchable, and questions answered from them."""
