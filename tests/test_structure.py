@@ -32,7 +32,8 @@ LAYERS: dict[str, set[str]] = {
     "context": {"errors", "formats", "text", "ops", "models"},
     "compare": {"errors"},
     "commands": {
-        "", "compare", "context", "edit", "errors", "formats", "models", "ops", "run", "text", "train", "zoo",
+        "", "compare", "context", "edit", "errors", "formats", "models", "ops", "run", "text",
+        "train", "zoo",
     },
     "__main__": {"commands"},
     "": {"errors", "formats", "text", "run"},  # homezoo/__init__.py: the public names
