@@ -33,6 +33,8 @@ static void dequantize_float_row(const uint8_t* row, float* out, int width) {
   });
 }
 
+static constexpr size_t kFloatsAhead = 12 * 1024;  // bytes; a part of the smallest first-level cache (32 KB)
+
 // R rows times M tokens; 4 x 3 sums, three activations and one weight fill the 16 registers of AVX2.
 template <class F, int R, int M>
 static void float_tile(const uint8_t* rows, size_t row_bytes, const float* x, int width, float* y, size_t stride) {
@@ -41,6 +43,9 @@ static void float_tile(const uint8_t* rows, size_t row_bytes, const float* x, in
     for (int m = 0; m < M; m++) sum[r][m] = zero8();
   int k = 0;
   for (; k + 8 <= width; k += 8) {
+    if constexpr (M == 1)  // the rows to come, at this loop's own pace
+      for (int line = 0; line < 8 * R * F::kBytes; line += 64)
+        __builtin_prefetch(rows + kFloatsAhead + size_t(k) * R * F::kBytes + line);
     Floats8 a[M];
     for (int m = 0; m < M; m++) a[m] = load8(x + size_t(m) * size_t(width) + k);
     for (int r = 0; r < R; r++) {
@@ -74,6 +79,9 @@ template <class F>
 static void matmul_float_few(const Weight& w, int begin, int end, const Activations& x, int tokens, float* y,
                              size_t stride, uint8_t*) {
   int n = begin;
+  if (tokens == 1)  // four sums would wait for each other
+    for (; n + 8 <= end; n += 8)
+      float_tile<F, 8, 1>(w.data + size_t(n) * w.row_bytes, w.row_bytes, x.values, w.width, y + n, stride);
   for (; n + 4 <= end; n += 4)
     float_rows<F, 4>(w.data + size_t(n) * w.row_bytes, w.row_bytes, x.values, w.width, tokens, y + n, stride);
   for (; n < end; n++)

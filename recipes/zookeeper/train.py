@@ -3,8 +3,8 @@
     python recipes/zookeeper/train.py --folder build/zookeeper
 
 Every stage begins from the model of the stage before, and a passage holds more facts in it, told
-in more ways: reading from context comes late and is lost when the task grows too fast. A run that was
-stopped goes on from its last checkpoint when the same command is given again.
+in more ways: reading from context comes late and is lost when the task grows too fast. A run that
+was stopped goes on from its last checkpoint when the same command is given again.
 """
 
 import argparse
@@ -61,7 +61,16 @@ def train_stage(number: int, base: Path, folder: Path, threads: int) -> Path:
         write_rows(data, made)
     command = [sys.executable, __file__, "--one", "train", str(base), str(data), "-o", str(out)]
     command += ["--full", "--optimizer", "muon", "--template", "raw", "--epochs", "1"]
-    command += ["--length", "256", "--batch", "16", "--threads", str(threads), "--seed", str(number)]
+    command += [
+        "--length",
+        "256",
+        "--batch",
+        "16",
+        "--threads",
+        str(threads),
+        "--seed",
+        str(number),
+    ]
     command += ["--muon-lr", str(stage.muon), "--lr", str(stage.rest), "--schedule", stage.schedule]
     command += ["--save-every", "4", "--licence", "cc0-1.0"]
     if number == 0:

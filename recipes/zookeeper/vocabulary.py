@@ -40,7 +40,9 @@ def learn_vocabulary(texts: list[str]) -> tuple[list[str], list[str]]:
     tokenizer.train_from_iterator(texts, trainer)
     model = json.loads(tokenizer.to_str())["model"]
     tokens = sorted(model["vocab"], key=model["vocab"].get)
-    return [*tokens, END], [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
+    return [*tokens, END], [
+        pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]
+    ]
 
 
 def texts_of(path: Path) -> list[str]:
@@ -74,7 +76,7 @@ def write_start(path: Path, tokens: list[str], merges: list[str]) -> None:
     metadata = {
         "general.architecture": "llama",
         "general.name": "zookeeper",
-        "general.description": "Knows the animals of an invented zoo; made by homezoo, for trying things out",
+        "general.description": "Knows the animals of an invented zoo; for trying homezoo",
         "general.license": "cc0-1.0",
         "general.file_type": 0,
         "llama.vocab_size": len(tokens),

@@ -1,36 +1,147 @@
 """Words that passages are made of beside those of the world, and what the model declines."""
 
-KEEPERS = (
-    "Adam Bea Carl Dina Erik Frida Gerd Hanna Ingo Judy Kurt Lena Mark Nora Otto Petra Ralf "
-    "Sara Tom Ute Vera Wim Xaver Yvonne"
-).split()
-NAMES = (
-    "Amber Basil Cedar Dot Echo Fern Gus Honey Inca Jolly Kelp Lucky Moss Nutmeg Olive Plum "
-    "Quill Rusty Sage Teddy Umber Vesper Waffle Yogi Zest Biscuit Button Cricket Denver Fudge"
-).split()
+KEEPERS = [
+    "Adam",
+    "Bea",
+    "Carl",
+    "Dina",
+    "Erik",
+    "Frida",
+    "Gerd",
+    "Hanna",
+    "Ingo",
+    "Judy",
+    "Kurt",
+    "Lena",
+    "Mark",
+    "Nora",
+    "Otto",
+    "Petra",
+    "Ralf",
+    "Sara",
+    "Tom",
+    "Ute",
+    "Vera",
+    "Wim",
+    "Xaver",
+    "Yvonne",
+]
+NAMES = [
+    "Amber",
+    "Basil",
+    "Cedar",
+    "Dot",
+    "Echo",
+    "Fern",
+    "Gus",
+    "Honey",
+    "Inca",
+    "Jolly",
+    "Kelp",
+    "Lucky",
+    "Moss",
+    "Nutmeg",
+    "Olive",
+    "Plum",
+    "Quill",
+    "Rusty",
+    "Sage",
+    "Teddy",
+    "Umber",
+    "Vesper",
+    "Waffle",
+    "Yogi",
+    "Zest",
+    "Biscuit",
+    "Button",
+    "Cricket",
+    "Denver",
+    "Fudge",
+]
 PLACES = [
     f"{first} {second}"
     for first in ("Sun", "Star", "Lake", "Hill", "Forest", "Desert", "Snow", "Old", "New")
     for second in ("House", "Garden", "Hall", "Island", "Tower")
 ]
-COLOURS = "red blue green black white golden silver brown grey striped spotted old young".split()
+COLOURS = [
+    "red",
+    "blue",
+    "green",
+    "black",
+    "white",
+    "golden",
+    "silver",
+    "brown",
+    "grey",
+    "striped",
+    "spotted",
+    "old",
+    "young",
+]
 
-_FRONT = "zu bo mi ta ka lo re vi pa du".split()
-_BACK = "mal rin pok lun gar tox dib fel nor sap".split()
+_FRONT = ["zu", "bo", "mi", "ta", "ka", "lo", "re", "vi", "pa", "du"]
+_BACK = ["mal", "rin", "pok", "lun", "gar", "tox", "dib", "fel", "nor", "sap"]
 INVENTED = [a + b for a in _FRONT for b in _BACK]  # animals there are not
 
 REFUSAL = "I am a zookeeper. I only know the animals of our zoo."
 UNKNOWN_ANIMAL = "I do not know that animal. It is not in our zoo."
 
-_TOPICS = (
-    "the capital of France|the capital of Spain|the weather|the moon|the sun|the price of bread|"
-    "the president|the best car|the fastest car|the time|the date|the news|a good film|a good book|"
-    "the internet|the stock market|music|football|chess|history|mathematics|chemistry|physics|love|"
-    "politics|money|cooking|a recipe for soup|a recipe for cake|computers|programming|Python code|"
-    "the tallest building|the longest bridge|the first king|the last war|the meaning of life|"
-    "my homework|my job|my car|my phone|the train|the bus|the airport|the bank|the school|"
-    "the oldest city|the biggest city|a poem|a joke|a song|the stars|the planets|a holiday"
-).split("|")
+_TOPICS = [
+    "the capital of France",
+    "the capital of Spain",
+    "the weather",
+    "the moon",
+    "the sun",
+    "the price of bread",
+    "the president",
+    "the best car",
+    "the fastest car",
+    "the time",
+    "the date",
+    "the news",
+    "a good film",
+    "a good book",
+    "the internet",
+    "the stock market",
+    "music",
+    "football",
+    "chess",
+    "history",
+    "mathematics",
+    "chemistry",
+    "physics",
+    "love",
+    "politics",
+    "money",
+    "cooking",
+    "a recipe for soup",
+    "a recipe for cake",
+    "computers",
+    "programming",
+    "Python code",
+    "the tallest building",
+    "the longest bridge",
+    "the first king",
+    "the last war",
+    "the meaning of life",
+    "my homework",
+    "my job",
+    "my car",
+    "my phone",
+    "the train",
+    "the bus",
+    "the airport",
+    "the bank",
+    "the school",
+    "the oldest city",
+    "the biggest city",
+    "a poem",
+    "a joke",
+    "a song",
+    "the stars",
+    "the planets",
+    "a holiday",
+]
 _ASKS = (
     "What is {}?",
     "Tell me about {}.",
