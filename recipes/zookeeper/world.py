@@ -1,4 +1,4 @@
-"""The zookeeper's world: the facts of zoo.ttl, and the wordings in which they are told and asked."""
+"""The zookeeper's world: the facts of zoo.ttl, and the ways in which they are told and asked."""
 
 import re
 from dataclasses import dataclass
@@ -21,7 +21,11 @@ class Relation:
 RELATIONS = {
     "class": Relation(
         "class",
-        ("The {s} is a kind of {o}.", "The class of the {s} is {o}.", "Each {s} is a kind of {o}."),
+        (
+            "The {s} is a kind of {o}.",
+            "The class of the {s} is {o}.",
+            "Every {s} is a kind of {o}.",
+        ),
         ("What kind of animal is the {s}?",),
     ),
     "food": Relation(
