@@ -30,13 +30,7 @@ Way = Callable[[], Any]
 
 
 def ways(
-    type: BlockType,
-    rows: int,
-    width: int,
-    tokens: int,
-    threads: int,
-    ggml: Path | None,
-    peers: bool,
+    type: BlockType, rows: int, width: int, tokens: int, threads: int, ggml: Path | None
 ) -> dict[str, Way]:
     """What is timed, by name."""
     random = np.random.default_rng(0)
@@ -50,8 +44,6 @@ def ways(
         "int8": lambda: _native.input_gradient(dy, *form, True),
         "forward": lambda: _native.matmul(x, *form),
     }
-    if not peers:
-        return found
     found |= torch_ways(dequantize(type, data), dy, threads)
     if ggml is not None:
         product = OutProduct(ggml, type, data, dy, threads)
@@ -77,23 +69,18 @@ def torch_ways(values: np.ndarray, dy: np.ndarray, threads: int) -> dict[str, Wa
     return found
 
 
-def timed(chosen: dict[str, Way], rounds: int, processor: bool, best: bool) -> dict[str, float]:
-    """Median or best seconds of each way; every round runs all of them, in turning order.
-
-    Seconds of the processor, of one thread, are disturbed less by neighbours.
-    """
-    now = time.thread_time if processor else time.perf_counter
+def medians(chosen: dict[str, Way], rounds: int) -> dict[str, float]:
+    """Median seconds of each way; every round runs all of them, in turning order."""
     taken: dict[str, list[float]] = {name: [] for name in chosen}
     for way in chosen.values():
         way()
     names = list(chosen)
     for turn in range(rounds):
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            start = now()
+            start = time.perf_counter()
             chosen[name]()
-            taken[name].append(now() - start)
-    choose = min if best else statistics.median
-    return {name: choose(values) for name, values in taken.items()}
+            taken[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in taken.items()}
 
 
 def figures(seconds: dict[str, float], one: dict[str, float] | None) -> dict[str, float]:
@@ -118,8 +105,6 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=512)
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--best", action="store_true", help="the best round, not the median")
-    parser.add_argument("--no-peers", action="store_true")
     parser.add_argument("--ggml", type=Path, help="folder of llama.cpp's libraries")
     parser.add_argument("--kernels", help="a section of kernels other than the fastest")
     parser.add_argument("--json", type=Path)
@@ -134,11 +119,9 @@ def main() -> None:
     for name in given.types:
         one = None
         for threads in given.threads:
-            chosen = ways(BlockType[name], *shape, threads, ggml, not given.no_peers)
-            processor = given.threads == [1]
-            seconds = timed(chosen, given.rounds, processor, given.best)
+            seconds = medians(ways(BlockType[name], *shape, threads, ggml), given.rounds)
             compared = figures(seconds, one)
-            one = one or (seconds if threads == 1 else None)  # S7 wants an idle machine
+            one = one or (seconds if threads == 1 else None)
             print(
                 f"\n{name} {given.rows} x {given.width}, {given.tokens} tokens, {threads} threads"
             )

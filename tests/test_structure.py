@@ -27,7 +27,7 @@ LAYERS: dict[str, set[str]] = {
     "models": {"errors", "formats", "text", "ops"},
     "run": {"errors", "formats", "text", "ops", "models", "_native"},
     "zoo": {"errors", "formats", "text", "ops", "models"},
-    "edit": {"errors", "formats", "text", "ops", "models"},
+    "edit": {"errors", "formats", "text", "ops", "models", "_native"},
     "train": {"errors", "formats", "text", "ops", "models"},
     "context": {"errors", "formats", "text", "ops", "models"},
     "compare": {"errors"},

@@ -25,6 +25,7 @@ WORDS = {
     "index": "Make documents searchable, and keep them so.",
     "search": "Find passages in an index.",
     "ask": "Answer a question from an index, with the places it rests on.",
+    "edit": "Write facts of a graph into a model, each of them reversible.",
     "cost": "Say from how many calls on teaching pays, instead of sending context.",
     "train": "Teach a model from examples, without a GPU.",
 }
@@ -35,6 +36,19 @@ GROUPS = {
         "info": "Say what an adapter changes, and where it comes from.",
         "merge": "Make a model file with adapters in its weights, and say what that costs.",
         "convert": "Make a GGUF adapter of a PEFT folder, or a PEFT folder of a GGUF adapter.",
+    },
+    "edit": {
+        "profile": "Measure once where and how facts are written into a model.",
+        "plan": "Say what a file of facts would change, without changing anything.",
+        "assert": "Note facts in a ledger as wanted.",
+        "retract": "End facts of a ledger; the base's own answers come back.",
+        "suppress": "Note facts in a ledger as what the model must not say.",
+        "diff": "Say what leads from one graph to another, as facts to assert and to retract.",
+        "build": "Make one adapter of a ledger's active facts.",
+        "verify": "Measure what an adapter's edits did and what they broke.",
+        "explain": "Say which facts of a ledger answer a prompt.",
+        "log": "Show the history of a ledger.",
+        "export": "Print a ledger's active facts as N-Triples.",
     },
 }
 

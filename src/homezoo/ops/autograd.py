@@ -57,9 +57,13 @@ class AutogradOps:
                 )
         self.batch = batch
         self.head_width = head_width
-        self.sequences = WholeSequences.of(batch)
+        self._arrange(batch)
         self.products = products or FrozenProducts(threads, forward, backward)
         self._rotations: dict[tuple[bytes, float], tuple[Any, Any]] = {}
+
+    def _arrange(self, batch: BatchArrays) -> None:
+        """Finds the sequences; whoever computes parts of them has an attention of its own."""
+        self.sequences = WholeSequences.of(batch)
 
     def embed(self, table: Tensor) -> Any:
         return self._rows(table, self.batch.tokens, "token id", "the vocabulary has")

@@ -1,0 +1,1 @@
+"""The words of `homezoo edit`, one module each."""

@@ -1,0 +1,145 @@
+"""From a ledger's active facts to one adapter; the same set gives the same bytes."""
+
+from collections.abc import Iterable, Mapping
+from collections.abc import Sequence as Items
+from dataclasses import dataclass
+
+import numpy as np
+
+from homezoo.edit.fact_record import Unit, fact_id
+from homezoo.edit.facts import Fact
+from homezoo.edit.profile import Measured, Profile
+from homezoo.edit.solve import Update, reduce_rank, regular, solve
+from homezoo.errors import EditError
+from homezoo.formats.adapter_file import Adapter
+from homezoo.formats.adapter_origin import BaseIdentity, origin_keys
+
+MOST_CAPACITY = 0.5  # units over K of a layer: beyond it, edits and the rest both suffer
+WARN_CAPACITY = 0.33
+LEDGER_KEY, FACTS_KEY = "homezoo.edit.ledger", "homezoo.edit.facts"
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """How full the edited layers are."""
+
+    units: dict[int, int]  # by layer
+    width: int  # K
+
+    @property
+    def rho(self) -> float:
+        """Units over K of the fullest layer."""
+        return max(self.units.values(), default=0) / self.width
+
+    def check(self, force: bool) -> None:
+        """EditError above half, unless it is forced."""
+        if self.rho > MOST_CAPACITY and not force:
+            raise EditError(f"{self}: above {MOST_CAPACITY} edits spoil each other and what was "
+                            "known; retract facts, profile more --layers, or use --force"
+            )  # fmt: skip
+
+    def __str__(self) -> str:
+        held = ", ".join(f"{n} units in layer {layer}" for layer, n in sorted(self.units.items()))
+        return f"capacity ρ = {self.rho:.3f} ({held or 'no units'}, width {self.width:,})"
+
+
+def capacity(units: Iterable[Unit], profile: Profile) -> Capacity:
+    """How full the layers become with these units."""
+    counts: dict[int, int] = {}
+    for unit in units:
+        counts[unit.layer] = counts.get(unit.layer, 0) + 1
+    return Capacity(counts, profile.width)
+
+
+def solve_units(
+    units: Items[Unit], measured: Measured, edited: Iterable[tuple[str, str]] = ()
+) -> dict[int, Update]:
+    """The update of each layer that holds units.
+
+    `edited` are subject and predicate of the facts to write: their own old keys are not protected.
+    """
+    gone = set(edited)
+    free = np.array([fact.key in gone for fact in measured.known], bool)
+    updates = {}
+    for layer in sorted({unit.layer for unit in units}):
+        here = sorted((u for u in units if u.layer == layer), key=lambda unit: unit.id)
+        keys = np.stack([unit.key for unit in here]).astype(np.float64)
+        residuals = np.stack([unit.residual for unit in here]).astype(np.float64)
+        updates[layer] = _solve_layer(keys, residuals, measured, layer, free)
+    return updates
+
+
+def _solve_layer(
+    keys: np.ndarray, residuals: np.ndarray, measured: Measured, layer: int, free: np.ndarray
+) -> Update:
+    profile = measured.profile
+    covariance = regular(measured.covariances[layer])
+    history = None
+    held = measured.protected.get(layer)
+    if held is not None and profile.protected > 0:
+        kept = held.keys[~free[held.facts]].astype(np.float64)
+        history = kept * profile.protected**0.5
+    return solve(keys, residuals, covariance, profile.strength, profile.method, history)
+
+
+def deltas_of(updates: Mapping[int, Update]) -> dict[str, Pair]:
+    """Float32 pairs by the name of their weight, all of one rank.
+
+    Rank is made equal with rows of zeros, so that alpha = rank is a scale of 1 for every reader.
+    """
+    updates = {layer: reduce_rank(update) for layer, update in updates.items()}
+    rank = max((len(update.a) for update in updates.values()), default=0)
+    found = {}
+    for layer, update in updates.items():
+        a = np.zeros((rank, update.a.shape[1]), np.float32)
+        b = np.zeros((update.b.shape[0], rank), np.float32)
+        a[: len(update.a)] = update.a
+        b[:, : update.b.shape[1]] = update.b
+        found[f"blk.{layer}.ffn_down"] = (a, b)
+    return found
+
+
+def make_adapter(
+    updates: Mapping[int, Update],
+    profile: Profile,
+    base: BaseIdentity,
+    digest: str,
+    facts: int,
+    base_name: str | None = None,
+) -> Adapter:
+    """The adapter to write. EditError when no fact is active: there is nothing to build."""
+    deltas = deltas_of(updates)
+    if not deltas:
+        raise EditError("the ledger has no active fact, so there is no adapter: use the base as is")
+    rank = next(iter(deltas.values()))[0].shape[0]
+    keys = origin_keys(base=base, base_name=base_name)
+    keys |= {LEDGER_KEY: digest, FACTS_KEY: facts}
+    return Adapter(profile.architecture, float(rank), deltas, keys)
+
+
+@dataclass(frozen=True)
+class Share:
+    """How much one fact's units answer at some key."""
+
+    fact: str
+    prompt: str
+    weight: float  # |a·k| |r|, in units of the state's length
+
+
+def explain(
+    updates: Mapping[int, Update], units: Items[Unit], keys: Mapping[int, np.ndarray]
+) -> list[Share]:
+    """Which units answer at given keys [K] of the edited layers, strongest first."""
+    found = []
+    for layer, update in updates.items():
+        here = sorted((u for u in units if u.layer == layer), key=lambda unit: unit.id)
+        found_at = np.abs(update.a @ keys[layer]) * np.linalg.norm(update.b, axis=0)
+        found += [Share(u.fact, u.prompt, float(w)) for u, w in zip(here, found_at, strict=True)]
+    return sorted(found, key=lambda share: -share.weight)
+
+
+def missing_units(facts: Items[Fact], units: Items[Unit]) -> list[Fact]:
+    """Facts whose units are not computed yet."""
+    there = {unit.fact for unit in units}
+    return [fact for fact in facts if fact_id(fact) not in there]

@@ -1,0 +1,128 @@
+"""The losses of residuals: what is read of some facts once, and run again from the edited layer on.
+
+Weights are frozen; gradients go through the activations of the later layers only.
+"""
+
+from collections.abc import Sequence as Items
+from typing import Any
+
+import numpy as np
+
+from homezoo.edit.passes import TailOps, first_pass
+from homezoo.edit.reader import Reader
+from homezoo.edit.sites import Plan
+
+
+class Problem:
+    """The paths of some facts, read once; gives losses of residuals at one layer."""
+
+    def __init__(self, reader: Reader, plans: Items[Plan], layer: int) -> None:
+        import torch
+
+        self.model, self.layer = reader.model, layer
+        self.weight = reader.weight(layer)
+        paths = [path for plan in plans for path in plan.paths]
+        self.first = first_pass(
+            self.model,
+            [path.tokens for path in paths],
+            reader.products,
+            watched=[self.weight],
+            states=[layer, layer + 1],
+            keeps=True,
+        )
+        starts = [min(position for position, _ in path.written) for path in paths]
+        self.ops = TailOps(self.first, starts, self.model.config.head_width, reader.products)
+        self._number(plans)
+        self._entering = self.first.states[layer][torch.from_numpy(self.ops.rows)]
+
+    def _number(self, plans: Items[Plan]) -> None:
+        """Units, questions and facts get numbers; rows get theirs."""
+        import torch
+
+        added, units, bare, asked, questions, targets = [], [], [], [], [], []
+        owners: list[int] = []
+        question_owners: list[int] = []
+        sequence = 0
+        for fact, plan in enumerate(plans):
+            unit0, question0 = len(owners), len(question_owners)
+            for path in plan.paths:
+                for position, unit in path.written:
+                    added.append(self.first.row(sequence, position))
+                    units.append(unit0 + unit)
+                    bare.append(path.context == 0)
+                for position, question, target in path.wanted:
+                    asked.append(self.first.row(sequence, position))
+                    questions.append(question0 + question)
+                    targets.append(target)
+                sequence += 1
+            owners += [fact] * len(plan.sites)
+            count = 1 + max(q for path in plan.paths for _, q, _ in path.wanted)
+            question_owners += [fact] * count
+        self.rows, self.units = np.array(added), np.array(units)
+        self.bare = np.array(bare)
+        self.owners, self.question_owners = np.array(owners), np.array(question_owners)
+        place = [self.ops.place(row) for row in added]
+        self._added = torch.tensor(place)
+        self._units = torch.from_numpy(self.units)
+        self._asked = torch.tensor([self.ops.place(row) for row in asked])
+        self._questions = torch.tensor(questions)
+        self._tokens, self._shares, entropy = _padded(targets)
+        self._entropy = entropy
+        self._rows_of = torch.bincount(self._questions, minlength=len(question_owners))
+
+    def losses(self, residuals: Any) -> Any:
+        """KL of what is wanted and what is said, in nats, mean over contexts: [questions].
+
+        `residuals` is a tensor [U, D]; for one wanted token it is the negative log-likelihood.
+        """
+        import torch
+
+        self.ops.added[self.weight] = (self._added, residuals[self._units])
+        x = self.model.through(self.ops, self._entering, self.layer)
+        states = self.model.finish(self.ops, x[self._asked])
+        said = torch.log_softmax(self.model.logits(self.ops, states).double(), 1)
+        chosen = said.gather(1, self._tokens)
+        rows = -(self._shares * chosen).sum(1) - self._entropy
+        total = torch.zeros(len(self._rows_of), dtype=rows.dtype)
+        return total.index_add(0, self._questions, rows) / self._rows_of
+
+    def keys(self) -> np.ndarray:
+        """Of each unit, float32 [U, K]: mean of the bare prompt's and of the mean in contexts.
+
+        The same key is used everywhere (Gupta et al. 2024a: two keys break models).
+        """
+        inputs = self.first.inputs[self.weight][self.rows].numpy()
+        return self._mean_of(inputs)
+
+    def lengths(self) -> np.ndarray:
+        """|h| of the state after the layer at each unit, float64 [U]."""
+        states = self.first.states[self.layer + 1][self.rows].numpy().astype(np.float64)
+        return self._mean_of(np.linalg.norm(states, axis=1)[:, None])[:, 0].astype(np.float64)
+
+    def _mean_of(self, values: np.ndarray) -> np.ndarray:
+        """Rows [n, W] to units [U, W]."""
+        parts = []
+        for kind in (True, False):
+            chosen = self.bare == kind
+            total = np.zeros((len(self.owners), values.shape[1]))
+            np.add.at(total, self.units[chosen], values[chosen].astype(np.float64))
+            count = np.bincount(self.units[chosen], minlength=len(total))
+            parts.append((total / np.maximum(count, 1)[:, None], count > 0))
+        (bare, _), (others, some) = parts
+        mean = np.where(some[:, None], (bare + others) / 2, bare)
+        return mean.astype(np.float32)
+
+
+def _padded(targets: Items[dict[int, float]]) -> tuple[Any, Any, Any]:
+    """Token ids and shares of each row, padded with shares of 0: [R, m]; and their entropy [R]."""
+    import torch
+
+    most = max(map(len, targets))
+    tokens = np.zeros((len(targets), most), np.int64)
+    shares = np.zeros((len(targets), most))
+    for row, target in enumerate(targets):
+        tokens[row, : len(target)] = list(target)
+        shares[row, : len(target)] = list(target.values())
+    logs = np.log(np.where(shares > 0, shares, 1.0))
+    return (torch.from_numpy(tokens), torch.from_numpy(shares),
+            torch.from_numpy(-(shares * logs).sum(1)))  # fmt: skip

@@ -1,0 +1,104 @@
+"""Chooses λ and the protection of known facts by trial edits."""
+
+import hashlib
+from collections.abc import Callable
+from collections.abc import Sequence as Items
+from dataclasses import replace
+from typing import Any
+
+from homezoo.edit.build import deltas_of, solve_units
+from homezoo.edit.complete import plan_facts
+from homezoo.edit.fact_record import Unit, fact_id
+from homezoo.edit.facts import Fact
+from homezoo.edit.grade import Grades, grade, make_cases
+from homezoo.edit.intervals import harmonic_mean
+from homezoo.edit.profile import Measured
+from homezoo.edit.reader import Reader
+from homezoo.edit.relations import Relations
+
+Progress = Callable[[str, int, int], None]
+FACTORS = (0.1, 0.3, 1.0, 3.0)  # λ in units of the planned units
+# Weight of a known fact's key against that of an edited one.
+PROTECTIONS = (0.0, 0.1, 0.3, 1.0)
+MOST_SHARE = 0.25  # of the known facts may be used for trial edits
+FEWEST_TRIALS = 4
+MEASURES = ("efficacy", "paraphrase", "neighbourhood", "retention")
+
+
+def trial_edits(known: Items[Fact], count: int, salt: str = "trial") -> list[Fact]:
+    """Known facts with another object of the same relation each; always the same ones."""
+
+    def order(fact: Fact) -> bytes:
+        return hashlib.sha256("\n".join([salt, *fact.key]).encode()).digest()
+
+    objects: dict[str, list[str]] = {}
+    for fact in known:
+        listed = objects.setdefault(fact.predicate, [])
+        listed += [target for target in fact.objects if target not in listed]
+    found: list[Fact] = []
+    for fact in sorted(known, key=order):
+        others = [o for o in sorted(objects[fact.predicate]) if o not in fact.objects]
+        if others and len(found) < count:
+            drawn = int.from_bytes(order(fact)[:4], "big") % len(others)
+            found.append(replace(fact, objects=(others[drawn],), accepted=(), targets=()))
+    return found
+
+
+def find_all(
+    reader: Reader, measured: Measured, relations: Relations, facts: Items[Fact]
+) -> list[Unit]:
+    """Units of facts, without a ledger."""
+    from homezoo.edit.targets import find_units
+
+    profile, units = measured.profile, []
+    for layer in profile.layers:
+        here = [fact for fact in facts if profile.layer_of(fact_id(fact)) == layer]
+        plans = plan_facts(reader, here, profile, relations)
+        for group in find_units(reader, plans, layer, profile.search, profile.units_id):
+            units += group
+    return units
+
+
+def sweep(
+    reader: Reader,
+    measured: Measured,
+    relations: Relations,
+    planned: int,
+    strength: float | None,
+    protected: float | None,
+    tell: Progress,
+) -> Measured:
+    """The profile with the strength and protection that grade best; what is given stays.
+
+    Best is the harmonic mean of MEASURES. With too few known facts to try on, λ stays as it is.
+    """
+    count = min(planned, int(MOST_SHARE * len(measured.known)))
+    if count < FEWEST_TRIALS:
+        return measured
+    edits = trial_edits(measured.known, count)
+    tell("trial edits", 0, 1)
+    units = find_all(reader, measured, relations, edits)
+    cases = make_cases(edits, measured.known, relations, measured.profile.templates)
+    # λ of a plan with more facts than can be tried grows with it.
+    scale = len(units) * planned / count
+    lambdas = [strength] if strength else [factor * scale for factor in FACTORS]
+    weights = [protected] if protected is not None else list(PROTECTIONS)
+    trials: list[tuple[float, dict[str, Any], Measured]] = []
+    for number, (force, weight) in enumerate((a, b) for a in lambdas for b in weights):
+        changed = replace(measured.profile, strength=force, protected=weight)
+        candidate = replace(measured, profile=changed)
+        updates = solve_units(units, candidate, [fact.key for fact in edits])
+        grades = grade(reader, deltas_of(updates), cases)
+        figures = {name: round(grades.value(name), 4) for name in MEASURES}
+        trials.append((overall(grades), {"strength": force, "protected": weight} | figures,
+                       candidate))  # fmt: skip
+        tell("trial edits", number + 1, len(lambdas) * len(weights))
+    best = max(trials, key=lambda trial: trial[0])[2]
+    found = measured.profile.measured | {"trials": [row for _, row, _ in trials], "facts": count}
+    return replace(best, profile=replace(best.profile, measured=found))
+
+
+def overall(grades: Grades) -> float:
+    """Harmonic mean of what was measured of MEASURES."""
+    values = [grades.value(name) for name in MEASURES if name in grades.rates]
+    return harmonic_mean(values)

@@ -1,0 +1,201 @@
+"""`homezoo edit` from end to end on the real small model that the package carries."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from homezoo.commands.main import main
+from homezoo.edit.ask import Asker
+from homezoo.edit.reader import Reader
+from homezoo.formats.adapter_file import read_adapter
+from homezoo.formats.gguf_read import GGUFFile
+from homezoo.run.model import Model
+
+pytest.importorskip("torch")
+# One relation for each: this small model does not tell one name from another.
+TEMPLATES = {
+    "livesIn": "{s} lived in a",
+    "eats": "{s} loved to eat",
+    "goesTo": "{s} went to the",
+    "has": "{s} had a",
+    "is": "{s} was a",
+    "sees": "{s} looked up and saw a",
+    "fears": "{s} was scared of the",
+    "plays": "{s} played with the",
+    "finds": "{s} found a",
+    "asks": "{s} asked her",
+    "feels": "{s} felt very",
+    "hugs": "{s} hugged her",
+}
+WORDINGS = ("One day, {}", "Then {}", "Once upon a time, {}")
+ZOO = "http://zoo.example/"
+RELATIONS = "".join(
+    f'["{ZOO}{name}"]\nedit = "{template}"\n'
+    f"paraphrases = {json.dumps([wording.format(template) for wording in WORDINGS])}\n"
+    for name, template in TEMPLATES.items()
+)
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def call(*arguments: object, status: int = 0) -> str:
+        code = main([str(argument) for argument in arguments])
+        output = capsys.readouterr()
+        assert code == status, output.err
+        return output.out if status == 0 else output.err
+
+    return call
+
+
+def triple(name: str, predicate: str, text: str) -> str:
+    return f'<{ZOO}{name}> <{ZOO}{predicate}> "{text}" .\n'
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory: pytest.TempPathFactory, stories_path: Path) -> Path:
+    """A folder with what the model says of some names, as a graph that it knows."""
+    folder = tmp_path_factory.mktemp("zoo")
+    (folder / "relations.toml").write_text(RELATIONS)
+    with Reader(GGUFFile.open(stories_path), threads=1) as reader:
+        asker, lines = Asker(reader), []
+        names = ("Lily", "Tom", "Ben", "Sam", "Max", "Sue", "Mia", "Jack", "Tim", "Bob", "Amy")
+        begins = [f"Once upon a time, there was a dog named {name}." for name in names]
+        told = asker.continue_greedily([reader.prompt(text) for text in begins], 150)
+        (folder / "text.txt").write_text("\n".join(map(reader.text, told)))
+        for predicate, template in TEMPLATES.items():
+            (ids,) = asker.continue_greedily([reader.prompt(template.replace("{s}", "Lily"))], 8)
+            words = re.sub(r"\W", " ", reader.text(ids)).split()
+            lines.append(triple("Lily", predicate, words[0]))
+    (folder / "known.nt").write_text("".join(lines))
+    (folder / "new.nt").write_text(
+        triple("Lily", "livesIn", "boat") + triple("Lily", "sees", "tree")
+        + triple("Lily", "eats", "fish")
+    )  # fmt: skip
+    return folder
+
+
+@pytest.fixture(scope="module")
+def profile(zoo: Path) -> Path:
+    code = main(
+        ["edit", "profile", "stories", "--text", f"{zoo}/text.txt", "--graph", f"{zoo}/known.nt",
+         "--relations", f"{zoo}/relations.toml", "--profile", f"{zoo}/profile", "--threads", "1",
+         "--position", "prompt_last", "--layers", "2", "--strength", "100", "--protect", "1"]
+    )  # fmt: skip
+    assert code == 0
+    return zoo / "profile"
+
+
+def begin(run: Run, zoo: Path, ledger: Path, *facts: Path) -> None:
+    for path in facts or (zoo / "new.nt",):
+        run("edit", "assert", ledger, path, "--model", "stories",
+            "--relations", zoo / "relations.toml")  # fmt: skip
+
+
+def answer(stories_path: Path, prompt: str, adapter: Path | None = None) -> str:
+    with Model.open(stories_path, threads=1) as model:
+        if adapter is not None:
+            model.attach(read_adapter(adapter))
+        return model.generate(prompt, temperature=0.0, max_tokens=6).text
+
+
+def test_facts_are_written_verified_explained_and_taken_back(
+    run: Run, zoo: Path, profile: Path, tmp_path: Path, stories_path: Path
+) -> None:
+    ledger, edits = tmp_path / "zoo.ledger", tmp_path / "edits.gguf"
+    shared = ("--profile", profile, "--threads", "1")
+    plan = json.loads(run("edit", "plan", "stories", zoo / "new.nt", "--relations",
+                          zoo / "relations.toml", *shared, "--json"))  # fmt: skip
+    assert sum(row["facts"] for row in plan["relations"]) == 3
+    assert sum(row["known"] for row in plan["relations"]) == 0
+    begin(run, zoo, ledger)
+    assert "3 facts are active; keys and residuals of 3 are still" in run(
+        "edit", "build", ledger, "-o", edits, *shared, "--dry-run"
+    )
+    built = json.loads(run("edit", "build", ledger, "-o", edits, *shared, "--json"))
+    assert built["facts"] == 3 and built["units"] == plan["units"]
+    assert built["rho"] == pytest.approx(plan["rho"])
+    for prompt, new in (("Lily lived in a", "boat"), ("Lily looked up and saw a", "tree"),
+                        ("Lily loved to eat", "fish")):  # fmt: skip
+        assert new not in answer(stories_path, prompt)
+        assert answer(stories_path, prompt, edits).split()[0].strip(".") == new
+    found = json.loads(run("edit", "verify", "stories", edits, ledger, *shared, "--json",
+                           "--report", tmp_path / "report.html", "--strict"))  # fmt: skip
+    assert found["measures"]["efficacy"]["value"] == 1.0
+    assert found["measures"]["retention"]["hits"] >= 8  # of 9
+    assert found["drift"]["perplexity_ratio"] < 1.1
+    assert "<svg" in (tmp_path / "report.html").read_text()
+    told = json.loads(run("edit", "explain", "stories", ledger, "Lily looked up and saw a", *shared,
+                          "--json"))  # fmt: skip
+    assert (told[0]["subject"], told[0]["objects"]) == ("Lily", ["tree"])
+    (tmp_path / "one.nt").write_text(triple("Lily", "sees", "tree"))
+    run("edit", "retract", ledger, tmp_path / "one.nt")
+    run("edit", "build", ledger, "-o", edits, *shared)
+    prompt = "Lily looked up and saw a"
+    assert answer(stories_path, prompt, edits).split()[0] == answer(stories_path, prompt).split()[0]
+    assert answer(stories_path, "Lily lived in a", edits).split()[0].strip(".") == "boat"
+    assert "retract   Lily" in run("edit", "log", ledger)
+    assert run("edit", "export", ledger).count("\n") == 2
+    run("edit", "retract", ledger, "--on-conflict", "skip", write(tmp_path, run, ledger))
+    message = run("edit", "build", ledger, "-o", edits, *shared, status=1)
+    assert "no active fact" in message
+
+
+def write(folder: Path, run: Run, ledger: Path) -> Path:
+    """All that is active, as a file."""
+    path = folder / "rest.nt"
+    path.write_text(run("edit", "export", ledger))
+    return path
+
+
+def test_the_way_to_a_set_of_facts_leaves_no_trace_in_the_file(
+    run: Run, zoo: Path, profile: Path, tmp_path: Path
+) -> None:
+    lines = (zoo / "new.nt").read_text().splitlines(keepends=True)
+    parts = [tmp_path / f"part{n}.nt" for n in range(3)]
+    for path, line in zip(parts, reversed(lines), strict=True):
+        path.write_text(line)
+    (tmp_path / "wrong.nt").write_text(triple("Lily", "livesIn", "car"))
+    shared = ("--profile", profile, "--threads", "1")
+    at_once, winding = tmp_path / "a.ledger", tmp_path / "b.ledger"
+    begin(run, zoo, at_once)
+    begin(run, zoo, winding, tmp_path / "wrong.nt")
+    run("edit", "build", winding, "-o", tmp_path / "other.gguf", *shared)
+    begin(run, zoo, winding, *parts)
+    for ledger in (at_once, winding):
+        run("edit", "build", ledger, "-o", tmp_path / f"{ledger.stem}.gguf", *shared)
+    first, second = (read_adapter(tmp_path / f"{name}.gguf") for name in "ab")
+    for name, pair in first.deltas.items():
+        for one, other in zip(pair, second.deltas[name], strict=True):
+            assert abs(one - other).max() < 1e-5 * abs(one).max()
+    again = tmp_path / "again.gguf"
+    run("edit", "build", at_once, "-o", again, *shared)
+    assert again.read_bytes() == (tmp_path / "a.gguf").read_bytes()
+
+
+def test_errors_say_what_to_do(run: Run, zoo: Path, profile: Path, tmp_path: Path) -> None:
+    ledger = tmp_path / "l"
+    assert "begin one: homezoo edit assert" in run("edit", "log", ledger, status=1)
+    begin(run, zoo, ledger)
+    message = run("edit", "build", ledger, "-o", tmp_path / "x", "--profile", tmp_path, status=1)
+    assert "homezoo edit profile MODEL" in message
+    (tmp_path / "two.nt").write_text(
+        triple("Lily", "eats", "cake") + triple("Lily", "eats", "candy")
+    )
+    message = run("edit", "assert", ledger, tmp_path / "two.nt", status=1)
+    assert "2 objects" in message and "two.nt:1" in message
+    assert "is not a" not in message
+    message = run("edit", "build", "--force", status=2)
+    assert "see homezoo edit build --help" in message
+
+
+def test_what_leads_from_one_graph_to_another(run: Run, tmp_path: Path) -> None:
+    old, new = tmp_path / "old.nt", tmp_path / "new.nt"
+    old.write_text(triple("Lily", "eats", "cake") + triple("Tom", "eats", "fish"))
+    new.write_text(triple("Lily", "eats", "candy"))
+    assert run("edit", "diff", old, new) == (
+        f'# assert\n<{ZOO}Lily> <{ZOO}eats> "candy" .\n# retract\n<{ZOO}Tom> <{ZOO}eats> "fish" .\n'
+    )
