@@ -20,6 +20,7 @@ from homezoo.formats.gguf_read import GGUFFile
 from homezoo.models.config import ModelConfig
 from homezoo.text.tokenizer import Tokenizer
 from homezoo.zoo.convert import convert
+from homezoo.zoo.quantize import quantize_file
 
 
 def config_of(metadata: Mapping[str, Any], file: GGUFFile) -> ModelConfig:
@@ -179,6 +180,13 @@ def test_experts_in_mxfp4_are_handed_on_bit_for_bit(tmp_path: Path) -> None:
             assert file.tensors[name].type is BlockType.MXFP4
             assert np.array_equal(file.tensors[name].data, packed(rows)[2]), name
         assert np.array_equal(values_of(file, "output.weight"), model.arrays["output.weight"])
+        quantize_file(file, tmp_path / "all.gguf", "MXFP4")  # the experts stay, the others shrink
+        with GGUFFile.open(tmp_path / "all.gguf") as smaller:
+            assert smaller.tensors["output.weight"].type is BlockType.Q8_0
+            for name in wanted:
+                assert np.array_equal(smaller.tensors[name].data, file.tensors[name].data)
+        with pytest.raises(UnsupportedError, match=r"exps\.weight is MXFP4.*harms twice"):
+            quantize_file(file, tmp_path / "all.gguf", "Q4_0")
     convert(tmp_path / "hf", tmp_path / "f32.gguf", "F32")
     with GGUFFile.open(tmp_path / "f32.gguf") as file:
         for name, rows in wanted.items():

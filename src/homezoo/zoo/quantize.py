@@ -89,12 +89,12 @@ def choose(source: GGUFFile, mix: str) -> tuple[dict[str, BlockType], list[str]]
         if not is_quantised(name, tensor.shape):
             types[name] = tensor.type
             continue
-        if tensor.type not in FLOATS:
+        types[name] = tensor_type(mix, name, tensor.shape, facts)
+        if tensor.type not in (*FLOATS, types[name]):  # gpt-oss's experts may stay MXFP4
             raise UnsupportedError(
                 f"tensor {name} is {tensor.type.name}; rounding what was rounded before harms "
                 "twice: start from an F32, F16 or BF16 file"
             )
-        types[name] = tensor_type(mix, name, tensor.shape, facts)
         if types[name].block_size < MIXES[mix].block_size and MIXES[mix] not in FLOATS:
             change = f"rows of {tensor.width} as {types[name].name}"
             narrow[change] = narrow.get(change, 0) + 1
