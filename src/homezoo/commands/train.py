@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import MISSING, asdict, fields
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,6 +31,14 @@ DETAILS = (
 BAD_SHOWN = 20  # rows; the others are counted
 INTERRUPTED = 130
 
+
+class Engine(str, Enum):
+    """What trains."""
+
+    OWN = "own"
+    TRL = "trl"
+
+
 DataArgument = Annotated[Path, typer.Argument(metavar="DATA", help="a file or folder of examples")]
 OutOption = Annotated[
     Path | None, typer.Option("--out", "-o", help="the file to write", metavar="ADAPTER.gguf")
@@ -48,6 +57,14 @@ WattsOption = Annotated[
     float | None, typer.Option(help="of this machine at work; 7.5 for each thread without it")
 ]
 PriceOption = Annotated[float, typer.Option(help="of a kilowatt-hour, in dollars")]
+EngineOption = Annotated[
+    Engine, typer.Option(help="trl: MODEL is a Hugging Face folder, taught by TRL (extra: gpu)")
+]
+GGUFOption = Annotated[
+    Path | None,
+    typer.Option("--gguf", help="with trl: the file that the adapter is for", metavar="BASE.gguf"),
+]
+NF4Option = Annotated[bool, typer.Option("--nf4", help="with trl: the base in 4 bit (QLoRA)")]
 _PANEL = "How it is trained"
 
 
@@ -93,9 +110,19 @@ def command(
     plot: PlotOption = None,
     watts: WattsOption = None,
     price: PriceOption = PRICE_PER_KWH,
+    engine: EngineOption = Engine.OWN,
+    gguf: GGUFOption = None,
+    nf4: NF4Option = False,
     as_json: JsonOption = False,
 ) -> int:
     """Plans, trains with a line a step on standard error, and says what was written."""
+    if engine is Engine.TRL:
+        from homezoo.commands.train_trl import run_trl
+
+        run_trl(model, data.expanduser(), options, out, gguf, nf4, as_json)
+        return 0
+    if gguf is not None or nf4:
+        raise OptionError("--gguf and --nf4 are of --engine trl")
     path = find_model(model)
     out = _checked_out(out, path, dry_run)
     require_torch()
