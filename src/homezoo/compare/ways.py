@@ -1,0 +1,192 @@
+"""The ways to teach a model: what each prepares once, and what it sends along with a question."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from homezoo.compare.exam import Exam, Lesson
+from homezoo.context.index import Index
+from homezoo.context.ingest import Ingest
+from homezoo.context.search import Searcher
+from homezoo.errors import HomezooError
+
+Tell = Callable[[str], None]  # what is being done now
+
+NOTHING, FULL, RETRIEVED = "nothing", "full context", "retrieved context"
+TRAINING, EDITING, BOTH = "training", "editing", "training + retrieval"
+WAYS = (NOTHING, FULL, RETRIEVED, TRAINING, EDITING, BOTH)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the ways are prepared with."""
+
+    model: Path
+    folder: Path  # for what they make
+    threads: int
+    passage_tokens: int = 48  # of one passage of the index
+    context_tokens: int = 96  # of passages sent with a question
+    epochs: int = 20
+    rate: float | None = None  # of learning; the trainer's own without it
+    rank: int = 16
+    budget: float | None = None  # seconds that training may take
+    text: str = ""  # ordinary text, for the profile of editing
+    layers: tuple[int, ...] | None = None  # of editing; measured without it
+
+
+@dataclass
+class Prepared:
+    """A way that is ready. `context` gives what is sent before a question."""
+
+    name: str
+    seconds: float = 0.0  # once, for these lessons
+    profile_seconds: float = 0.0  # once for the model, whatever is taught later
+    bytes: int = 0
+    add_seconds: float = 0.0  # to teach one more
+    remove_seconds: float = 0.0
+    adapter: Path | None = None
+    context: Callable[[str], str] = field(default=lambda question: "")
+    note: str = ""
+    close: Callable[[], None] = field(default=lambda: None)
+
+
+def prepare(name: str, exam: Exam, settings: Settings, tell: Tell, made: Sequence[Prepared]) -> Prepared:
+    """One way, made ready; `made` are those before it, whose work is used again.
+
+    Raises HomezooError when it cannot be done with this model or these lessons.
+    """
+    if name == NOTHING:
+        return Prepared(NOTHING)
+    if name == FULL:
+        text = exam.document
+        return Prepared(FULL, bytes=len(text.encode()), context=lambda question: text)
+    if name == RETRIEVED:
+        return _index(exam, settings)
+    if name == TRAINING:
+        return _train(exam, settings, tell)
+    if name == EDITING:
+        return _edit(exam, settings, tell)
+    parts = {way.name: way for way in made}
+    if RETRIEVED not in parts or TRAINING not in parts:
+        raise HomezooError(f"{BOTH} needs {RETRIEVED} and {TRAINING}, which were not made")
+    index, trained = parts[RETRIEVED], parts[TRAINING]
+    return Prepared(
+        BOTH,
+        index.seconds + trained.seconds,
+        bytes=index.bytes + trained.bytes,
+        add_seconds=index.add_seconds,
+        remove_seconds=index.remove_seconds + trained.remove_seconds,
+        adapter=trained.adapter,
+        context=index.context,
+    )
+
+
+def _index(exam: Exam, settings: Settings) -> Prepared:
+    """Documents, one for each lesson's subject, in an index of their words."""
+    from homezoo.text.tokenizer import Tokenizer
+    from homezoo.formats.gguf_read import GGUFFile
+
+    documents = settings.folder / "documents"
+    documents.mkdir(parents=True, exist_ok=True)
+    path = settings.folder / "lessons.index"
+    path.unlink(missing_ok=True)
+    with GGUFFile.open(settings.model) as file:
+        tokenizer = Tokenizer.from_metadata(file.metadata)
+    count = lambda texts: [len(tokenizer.encode(text)) for text in texts]  # noqa: E731
+
+    def write(lessons: Sequence[Lesson]) -> float:
+        begun = time.perf_counter()
+        for number, group in enumerate(_by_subject(lessons)):
+            text = " ".join(lesson.sentences[0] for lesson in group) + "\n"
+            (documents / f"{number:05}.txt").write_text(text, "utf-8")
+        Ingest(index, count, settings.passage_tokens).run([str(documents)])
+        return time.perf_counter() - begun
+
+    index = Index.create(path)
+    less = write(exam.lessons[:-1])
+    added = write(exam.lessons)
+    removed = write(exam.lessons[:-1])
+    write(exam.lessons)
+    searcher = Searcher(index)
+
+    def context(question: str) -> str:
+        taken, left = [], settings.context_tokens
+        for hit in searcher.search(question, 8, "bm25"):
+            if hit.tokens > left:
+                break
+            taken.append(hit.text.strip())
+            left -= hit.tokens
+        return "\n".join(taken)
+
+    return Prepared(
+        RETRIEVED, less + added, 0.0, path.stat().st_size, added, removed, None, context,
+        close=index.close,
+    )  # fmt: skip
+
+
+def _by_subject(lessons: Sequence[Lesson]) -> list[list[Lesson]]:
+    groups: dict[str, list[Lesson]] = {}
+    for number, lesson in enumerate(lessons):
+        groups.setdefault(lesson.fact.subject if lesson.fact else str(number), []).append(lesson)
+    return list(groups.values())
+
+
+def training_rows(exam: Exam) -> list[dict[str, Any]]:
+    """What is trained on: every question with its answer, or the sentences where there are none."""
+    pairs = [pair for lesson in exam.lessons for pair in lesson.pairs]
+    if not pairs:
+        return [{"text": text} for lesson in exam.lessons for text in lesson.sentences]
+    roles = ("user", "assistant")
+    return [
+        {"messages": [{"role": r, "content": c} for r, c in zip(roles, pair, strict=True)]}
+        for pair in pairs
+    ]
+
+
+def _train(exam: Exam, settings: Settings, tell: Tell) -> Prepared:
+    """LoRA on all linear layers; adding a fact, or taking one away, means training again."""
+    from homezoo.train.job import Files, Job
+    from homezoo.train.options import TrainingOptions
+    from homezoo.train.teach import teaching
+
+    data, out = settings.folder / "lessons.jsonl", settings.folder / "trained.gguf"
+    data.write_text("".join(json.dumps(row) + "\n" for row in training_rows(exam)), "utf-8")
+    for old in settings.folder.glob("trained.gguf*"):
+        old.unlink()
+    options = TrainingOptions(
+        epochs=settings.epochs, rank=settings.rank, lr=settings.rate, length=256, batch=1
+    )
+    begun, note = time.perf_counter(), ""
+    with Job(settings.model, data, options) as job, teaching(job, settings.threads) as taught:
+        if settings.budget is not None:
+            expected = float(taught.estimate()["seconds"])
+            if expected > settings.budget:
+                raise HomezooError(
+                    f"training would take {expected:,.0f} s, more than the budget of "
+                    f"{settings.budget:,.0f} s; raise --budget or lower --epochs"
+                )
+        outcome = taught.train(Files(out), lambda step: tell(f"step {step.step} of {step.steps}"))
+        note = f"{outcome.steps} steps, loss {outcome.loss:.3f}"
+    seconds = time.perf_counter() - begun
+    return Prepared(TRAINING, seconds, 0.0, out.stat().st_size, seconds, seconds, out, note=note)
+
+
+def _edit(exam: Exam, settings: Settings, tell: Tell) -> Prepared:
+    """Facts in a ledger, solved into one adapter; the profile is kept for the next time."""
+    from homezoo.compare.editing import edit
+
+    return edit(exam, settings, tell)
+
+
+def closing(ways: Sequence[Prepared]) -> AbstractContextManager[None]:
+    """Closes what the ways hold open."""
+    from contextlib import ExitStack
+
+    stack = ExitStack()
+    for way in ways:
+        stack.callback(way.close)
+    return stack  # type: ignore[return-value]
