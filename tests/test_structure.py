@@ -30,7 +30,7 @@ LAYERS: dict[str, set[str]] = {
     "edit": {"errors", "formats", "text", "ops", "models", "_native"},
     "train": {"errors", "formats", "text", "ops", "models"},
     "context": {"errors", "formats", "text", "ops", "models"},
-    "compare": {"errors"},
+    "compare": {"context", "edit", "errors", "formats", "run", "text", "train"},
     "commands": {
         "", "compare", "context", "edit", "errors", "formats", "models", "ops", "run", "text",
         "train", "zoo",

@@ -27,6 +27,7 @@ WORDS = {
     "ask": "Answer a question from an index, with the places it rests on.",
     "edit": "Write facts of a graph into a model, each of them reversible.",
     "cost": "Say from how many calls on teaching pays, instead of sending context.",
+    "compare": "Teach a model in every way, ask the same, and say which way pays.",
     "train": "Teach a model from examples, without a GPU.",
 }
 

@@ -83,7 +83,8 @@ def exam_of_facts(
     Of a relation's wordings and questions the later half is held out. `known` are facts of which up
     to `most` are asked as untouched; those that are about to change are left out.
     """
-    lessons, questions = [], []
+    lessons: list[Lesson] = []
+    questions: list[Question] = []
     for fact in facts:
         number, relation = len(lessons), relations.of(fact.predicate)
         taught, held = wordings(relation)
@@ -151,7 +152,9 @@ def read_exam(path: Path) -> Exam:
             pairs.setdefault(lesson, []).append((question.text, teach))
         questions.append(Question(question.group, question.text, question.answers, lesson))
     if not lessons:
-        raise DataError(f'{path.name} teaches nothing: no line has "teach", a sentence to be taught')
+        raise DataError(
+            f'{path.name} teaches nothing: no line has "teach", a sentence to be taught'
+        )
     made = [Lesson((text,), tuple(pairs.get(n, ()))) for text, n in lessons.items()]
     return Exam(tuple(made), tuple(questions))
 

@@ -13,6 +13,7 @@ from homezoo.compare.ways import Prepared
 from homezoo.edit.intervals import Rate, rate
 from homezoo.errors import ContextError
 from homezoo.run.model import Model
+from homezoo.run.options import GenerationOptions
 
 MOST_TOKENS = 48  # of an answer
 
@@ -61,12 +62,12 @@ class Measured:
 def ask(model: Model, question: Question, context: str) -> Reply:
     """One greedy answer. Of passages the prompt is: passages, a new line, the question."""
     text = f"{context.strip()}\n{question.text}" if context else question.text
-    chosen = {"temperature": 0.0, "max_tokens": MOST_TOKENS}
+    chosen = GenerationOptions(temperature=0.0, max_tokens=MOST_TOKENS)
     begun, first = time.perf_counter(), 0.0
     if question.continues or "tokenizer.chat_template" not in model.metadata:
-        stream = model.stream(text, **chosen)
+        stream = model.stream(text, chosen)
     else:
-        stream = model.stream_chat([{"role": "user", "content": text}], **chosen)
+        stream = model.stream_chat([{"role": "user", "content": text}], chosen)
     for _ in stream:
         first = first or time.perf_counter() - begun
     answer, seconds = stream.answer, time.perf_counter() - begun
@@ -85,9 +86,7 @@ def ask(model: Model, question: Question, context: str) -> Reply:
     )
 
 
-def measure(
-    model: Model, way: Prepared, exam: Exam, tell: Callable[[int, int], None]
-) -> Measured:
+def measure(model: Model, way: Prepared, exam: Exam, tell: Callable[[int, int], None]) -> Measured:
     """All replies of one way; the model is as before afterwards."""
     found = Measured(way)
     name = model.attach(way.adapter) if way.adapter is not None else None

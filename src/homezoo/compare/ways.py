@@ -2,8 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from homezoo.context.index import Index
 from homezoo.context.ingest import Ingest
 from homezoo.context.search import Searcher
 from homezoo.errors import HomezooError
+from homezoo.formats.gguf_read import GGUFFile
+from homezoo.text.tokenizer import Tokenizer
 
 Tell = Callable[[str], None]  # what is being done now
 
@@ -54,7 +56,9 @@ class Prepared:
     close: Callable[[], None] = field(default=lambda: None)
 
 
-def prepare(name: str, exam: Exam, settings: Settings, tell: Tell, made: Sequence[Prepared]) -> Prepared:
+def prepare(
+    name: str, exam: Exam, settings: Settings, tell: Tell, made: Sequence[Prepared]
+) -> Prepared:
     """One way, made ready; `made` are those before it, whose work is used again.
 
     Raises HomezooError when it cannot be done with this model or these lessons.
@@ -87,9 +91,6 @@ def prepare(name: str, exam: Exam, settings: Settings, tell: Tell, made: Sequenc
 
 def _index(exam: Exam, settings: Settings) -> Prepared:
     """Documents, one for each lesson's subject, in an index of their words."""
-    from homezoo.text.tokenizer import Tokenizer
-    from homezoo.formats.gguf_read import GGUFFile
-
     documents = settings.folder / "documents"
     documents.mkdir(parents=True, exist_ok=True)
     path = settings.folder / "lessons.index"
@@ -182,11 +183,10 @@ def _edit(exam: Exam, settings: Settings, tell: Tell) -> Prepared:
     return edit(exam, settings, tell)
 
 
-def closing(ways: Sequence[Prepared]) -> AbstractContextManager[None]:
+@contextmanager
+def closing(ways: Sequence[Prepared]) -> Iterator[None]:
     """Closes what the ways hold open."""
-    from contextlib import ExitStack
-
-    stack = ExitStack()
-    for way in ways:
-        stack.callback(way.close)
-    return stack  # type: ignore[return-value]
+    with ExitStack() as stack:
+        for way in ways:
+            stack.callback(way.close)
+        yield
