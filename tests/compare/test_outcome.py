@@ -10,8 +10,8 @@ import pytest
 from homezoo.compare.exam import Exam, Lesson, Question
 from homezoo.compare.measure import Measured, Reply, kept
 from homezoo.compare.outcome import Prices, as_object, priced
+from homezoo.compare.prepared import Prepared
 from homezoo.compare.report import answer_of, crossing, write_html
-from homezoo.compare.ways import Prepared
 
 TAUGHT = Question("taught", "Who?", ("Ada",), 0)
 HELD = Question("held-out", "By whom <b>?", ("Ada",), 0)

@@ -98,7 +98,7 @@ def command(
     threads: ThreadsOption = None,
 ) -> None:
     """Prints the table and the finding; progress goes to standard error."""
-    from homezoo.compare.ways import Settings
+    from homezoo.compare.prepared import Settings
     from homezoo.ops.cores import available_cores
 
     cores = threads or available_cores()
@@ -167,7 +167,8 @@ def run(exam: Any, settings: Any, chosen: str | None, prices: Any, wanted: float
     """Prepares and asks each way; what `as_object` gives, and the priced ways."""
     from homezoo.compare.measure import Measured, measure
     from homezoo.compare.outcome import as_object, priced
-    from homezoo.compare.ways import NOTHING, WAYS, Prepared, closing, prepare
+    from homezoo.compare.prepared import NOTHING, WAYS, Prepared, closing
+    from homezoo.compare.ways import prepare
     from homezoo.run.model import Model
 
     names = [name.strip() for name in chosen.split(",")] if chosen else list(WAYS)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 
 from homezoo.compare.exam import Exam
-from homezoo.compare.ways import EDITING, Prepared, Settings, Tell
+from homezoo.compare.prepared import EDITING, Prepared, Settings, Tell
 from homezoo.edit.build import Pair, capacity, deltas_of, make_adapter, solve_units
 from homezoo.edit.canaries import check_canaries
 from homezoo.edit.complete import complete

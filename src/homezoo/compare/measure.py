@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from homezoo.compare.exam import GROUPS, Exam, Question
 from homezoo.compare.grade import is_exact, is_right
-from homezoo.compare.ways import Prepared
+from homezoo.compare.prepared import Prepared
 from homezoo.edit.intervals import Rate, rate
 from homezoo.errors import ContextError
 from homezoo.run.model import Model

@@ -8,7 +8,7 @@ from typing import Any
 from homezoo.compare.cost import Range, Way, break_evens, cheapest, surely_cheapest
 from homezoo.compare.exam import GROUPS, Exam
 from homezoo.compare.measure import Measured, Reply, counts, kept, wrong
-from homezoo.compare.ways import NOTHING
+from homezoo.compare.prepared import NOTHING
 from homezoo.edit.intervals import Rate
 
 JOULES_PER_KWH = 3.6e6

@@ -2,58 +2,28 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
+from homezoo.compare.editing import edit
 from homezoo.compare.exam import Exam, Lesson
+from homezoo.compare.prepared import (
+    BOTH,
+    EDITING,
+    FULL,
+    NOTHING,
+    RETRIEVED,
+    TRAINING,
+    Prepared,
+    Settings,
+    Tell,
+)
 from homezoo.context.index import Index
 from homezoo.context.ingest import Ingest
 from homezoo.context.search import Searcher
 from homezoo.errors import HomezooError
 from homezoo.formats.gguf_read import GGUFFile
 from homezoo.text.tokenizer import Tokenizer
-
-Tell = Callable[[str], None]  # what is being done now
-
-NOTHING, FULL, RETRIEVED = "nothing", "full context", "retrieved context"
-TRAINING, EDITING, BOTH = "training", "editing", "training + retrieval"
-WAYS = (NOTHING, FULL, RETRIEVED, TRAINING, EDITING, BOTH)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the ways are prepared with."""
-
-    model: Path
-    folder: Path  # for what they make
-    threads: int
-    passage_tokens: int = 48  # of one passage of the index
-    context_tokens: int = 96  # of passages sent with a question
-    epochs: int = 20
-    rate: float | None = None  # of learning; the trainer's own without it
-    rank: int = 16
-    budget: float | None = None  # seconds that training may take
-    text: str = ""  # ordinary text, for the profile of editing
-    layers: tuple[int, ...] | None = None  # of editing; measured without it
-
-
-@dataclass
-class Prepared:
-    """A way that is ready. `context` gives what is sent before a question."""
-
-    name: str
-    seconds: float = 0.0  # once, for these lessons
-    profile_seconds: float = 0.0  # once for the model, whatever is taught later
-    bytes: int = 0
-    add_seconds: float = 0.0  # to teach one more
-    remove_seconds: float = 0.0
-    adapter: Path | None = None
-    context: Callable[[str], str] = field(default=lambda question: "")
-    note: str = ""
-    close: Callable[[], None] = field(default=lambda: None)
 
 
 def prepare(
@@ -73,7 +43,7 @@ def prepare(
     if name == TRAINING:
         return _train(exam, settings, tell)
     if name == EDITING:
-        return _edit(exam, settings, tell)
+        return edit(exam, settings, tell)
     parts = {way.name: way for way in made}
     if RETRIEVED not in parts or TRAINING not in parts:
         raise HomezooError(f"{BOTH} needs {RETRIEVED} and {TRAINING}, which were not made")
@@ -174,19 +144,3 @@ def _train(exam: Exam, settings: Settings, tell: Tell) -> Prepared:
         note = f"{outcome.steps} steps, loss {outcome.loss:.3f}"
     seconds = time.perf_counter() - begun
     return Prepared(TRAINING, seconds, 0.0, out.stat().st_size, seconds, seconds, out, note=note)
-
-
-def _edit(exam: Exam, settings: Settings, tell: Tell) -> Prepared:
-    """Facts in a ledger, solved into one adapter; the profile is kept for the next time."""
-    from homezoo.compare.editing import edit
-
-    return edit(exam, settings, tell)
-
-
-@contextmanager
-def closing(ways: Sequence[Prepared]) -> Iterator[None]:
-    """Closes what the ways hold open."""
-    with ExitStack() as stack:
-        for way in ways:
-            stack.callback(way.close)
-        yield
