@@ -38,6 +38,29 @@ NewMatrix transposed_product(const Matrix& dy, const Rows& rows, int type, int w
   return out;
 }
 
+using Result = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;  // written to
+
+FloatMatrix floats_of(const Matrix& m, bool turned) {
+  return {m.data(), int(m.shape(0)), int(m.shape(1)), turned};
+}
+
+// a b, into a new matrix or added to what `into` has.
+std::optional<NewMatrix> multiplied(const Matrix& a, const Matrix& b, Threads& threads, bool a_turned, bool b_turned,
+                                    const std::optional<Result>& into) {
+  const FloatMatrix left = floats_of(a, a_turned), right = floats_of(b, b_turned);
+  if (left.width() != right.height() || right.height() < 1)
+    throw std::invalid_argument("multiply: sums over " + std::to_string(left.width()) + " and " +
+                                std::to_string(right.height()) + " values");
+  if (into && (into->shape(0) != size_t(left.height()) || into->shape(1) != size_t(right.width())))
+    throw std::invalid_argument("multiply: a result of another shape");
+  std::optional<NewMatrix> out;
+  if (!into) out = new_matrix(size_t(left.height()), size_t(right.width()));
+  float* c = into ? into->data() : out->data();
+  nb::gil_scoped_release release;
+  multiply(threads, active_section(), left, right, into.has_value(), c);
+  return out;
+}
+
 void same_shape(const Matrix& a, const Matrix& b, const char* what) {
   if (a.shape(0) != b.shape(0) || a.shape(1) != b.shape(1))
     throw std::invalid_argument(std::string(what) + " differ in shape");
@@ -147,6 +170,8 @@ void bind_training(nb::module_& m) {
         "x [T, K] times rows of blocks [N, row bytes], transposed; exact: x is not rounded.");
   m.def("input_gradient", &transposed_product, array("dy"), array("weight"), "type"_a, "width"_a, "threads"_a,
         "int8"_a = false, "dy [T, N] times rows of blocks [N, row bytes]; int8: both are rounded.");
+  m.def("multiply", &multiplied, array("a"), array("b"), "threads"_a, "a_turned"_a = false, "b_turned"_a = false,
+        array("into") = nb::none(), "Float matrices a [M, R] (turned: [R, M]) times b [R, N] (turned: [N, R]).");
   m.def("rms_norm", &normed, array("x"), array("weight"), "eps"_a, "threads"_a, array("dy") = nb::none(),
         "Rows of x normed, or with dy the gradient for x.");
   m.def("silu_mul", &gated, array("gate"), array("up"), "threads"_a, "silu(gate) * up.");

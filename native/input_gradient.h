@@ -49,8 +49,38 @@ static void gradient_tile(const float* tile, int rows, const float* dy, size_t d
   }
 }
 
+// Eight rows of eight floats, `stride` apart, to eight columns of rows `pitch` apart.
+static inline void turn8(const float* from, size_t stride, float* to, size_t pitch) {
+#if defined(HOMEZOO_X86_ROWS)
+  __m256i rows[8];
+  for (int i = 0; i < 8; i++) rows[i] = load32(reinterpret_cast<const uint8_t*>(from + size_t(i) * stride));
+  store_turned8(reinterpret_cast<uint8_t*>(to), sizeof(float) * pitch, rows);
+#else
+  for (int i = 0; i < 8; i++)
+    for (int k = 0; k < 8; k++) to[size_t(k) * pitch + size_t(i)] = from[size_t(i) * stride + size_t(k)];
+#endif
+}
+
+// The transpose of x [columns, rows] as register tiles [groups][rows][kColumns], with zeros to the right.
+static void pack_turned(const float* x, size_t stride, int columns, int rows, float* tiles) {
+  for (int g = 0; g < columns; g += kColumns, tiles += size_t(rows) * kColumns)
+    for (int c = 0; c < kColumns; c += 8) {
+      const float* from = x + size_t(g + c) * stride;
+      int r = 0;
+      for (; g + c + 8 <= columns && r + 8 <= rows; r += 8)
+        turn8(from + r, stride, tiles + size_t(r) * kColumns + c, kColumns);
+      for (; r < rows; r++)
+        for (int i = 0; i < 8; i++)
+          tiles[size_t(r) * kColumns + size_t(c + i)] =
+              g + c + i < columns ? from[size_t(i) * stride + size_t(r)] : 0.0f;
+    }
+}
+
 // Rows [begin, begin + rows) of the strip as floats, register tile after register tile: [groups][rows][kColumns].
 static void fill_strip(const GradientStrip& s, int begin, int rows, float* tiles, float* row) {
+  if (s.turned_weight)
+    return pack_turned(reinterpret_cast<const float*>(s.weight) + begin, s.row_bytes / sizeof(float), s.columns, rows,
+                       tiles);
   const int groups = (s.columns + kColumns - 1) / kColumns;
   std::memset(row, 0, sizeof(float) * size_t(groups) * kColumns);
   for (int r = 0; r < rows; r++) {
@@ -71,13 +101,14 @@ static void gradient_exact(const GradientStrip& s, uint8_t* scratch) {
       const float* tile = tiles + size_t(k) * size_t(rows);
       const int columns = s.columns - k < kColumns ? s.columns - k : kColumns;
       const auto at = [&](auto kernel, int t) {
-        kernel(tile, rows, s.dy + size_t(t) * s.dy_stride + begin, s.dy_stride, s.dx + size_t(t) * s.dx_stride + k,
-               s.dx_stride, columns, begin == 0);
+        const size_t token = s.turned_dy ? 1 : s.dy_stride, row = s.turned_dy ? s.dy_stride : 1;
+        kernel(tile, rows, s.dy + size_t(t) * token + size_t(begin) * row, s.dy_stride,
+               s.dx + size_t(t) * s.dx_stride + k, s.dx_stride, columns, begin == 0 && !s.add);
       };
       int t = 0;
-      for (; t + 6 <= s.tokens; t += 6) at(gradient_tile<6>, t);
-      for (; t + 2 <= s.tokens; t += 2) at(gradient_tile<2>, t);
-      for (; t < s.tokens; t++) at(gradient_tile<1>, t);
+      for (; t + 6 <= s.tokens; t += 6) at(s.turned_dy ? gradient_tile<6, true> : gradient_tile<6, false>, t);
+      for (; t + 2 <= s.tokens; t += 2) at(s.turned_dy ? gradient_tile<2, true> : gradient_tile<2, false>, t);
+      for (; t < s.tokens; t++) at(s.turned_dy ? gradient_tile<1, true> : gradient_tile<1, false>, t);
     }
   }
 }

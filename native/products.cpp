@@ -148,20 +148,31 @@ void matmul(Threads& threads, const Section& section, int type, const Weight& we
   product(threads, section, type, weight, rows, x, tokens, y);
 }
 
+namespace {
+
+// How tokens are shared where strips are few for the threads; each group of them fills the strip again.
+struct TokenGroups {
+  int count, each;
+  TokenGroups(int strips, int tokens, int threads) {
+    constexpr int kFewestTokens = 128;
+    const int wanted = threads == 1 ? 1 : (3 * threads + strips - 1) / strips;
+    count = std::max(1, std::min(wanted, tokens / kFewestTokens));
+    each = (tokens + count - 1) / count;
+  }
+};
+
+}  // namespace
+
 void input_gradient(Threads& threads, const Section& section, int type, const Weight& w, int rows, const float* dy,
                     int tokens, bool int8, float* dx) {
   const std::lock_guard<std::mutex> alone(threads.in_use());
   std::vector<Rounded> parts;
   if (int8) parts = round_parts(threads, section, dy, tokens, rows);
   const int strips = (w.width + kStripColumns - 1) / kStripColumns;
-  // With few strips for the threads, tokens are shared as well; each group of them dequantises the strip again.
-  constexpr int kFewestTokens = 128;
-  const int wanted = (3 * threads.count() + strips - 1) / strips;
-  const int groups = std::max(1, std::min(threads.count() == 1 ? 1 : wanted, tokens / kFewestTokens));
-  const int group = (tokens + groups - 1) / groups;
+  const TokenGroups groups(strips, tokens, threads.count());
   const size_t blocks = size_t(kStripColumns / block_size_of(type)) * size_t(block_bytes_of(type));
-  share(threads, strips * groups, gradient_scratch(int8, group), [&](int task, uint8_t* scratch) {
-    const int strip = task / groups, first = task % groups * group, column = strip * kStripColumns;
+  share(threads, strips * groups.count, gradient_scratch(int8, groups.each), [&](int task, uint8_t* scratch) {
+    const int strip = task / groups.count, first = task % groups.count * groups.each, column = strip * kStripColumns;
     GradientStrip s{};
     s.weight = w.data + size_t(strip) * blocks;
     s.row_bytes = w.row_bytes;
@@ -170,7 +181,7 @@ void input_gradient(Threads& threads, const Section& section, int type, const We
     s.dequantize = section.dequantize[type];
     s.dy = dy + size_t(first) * size_t(rows);
     s.dy_stride = size_t(rows);
-    s.tokens = std::min(group, tokens - first);
+    s.tokens = std::min(groups.each, tokens - first);
     if (s.tokens <= 0) return;
     s.dx = dx + size_t(first) * size_t(w.width) + column;
     s.dx_stride = size_t(w.width);
@@ -184,6 +195,30 @@ void input_gradient(Threads& threads, const Section& section, int type, const We
     }
     s.rounded = views.data();
     (int8 ? section.gradient_int8 : section.gradient_exact)(s, scratch);
+  });
+}
+
+void multiply(Threads& threads, const Section& section, const FloatMatrix& a, const FloatMatrix& b, bool add, float* c) {
+  const std::lock_guard<std::mutex> alone(threads.in_use());
+  const int strips = (b.width() + kStripColumns - 1) / kStripColumns;
+  const TokenGroups groups(strips, a.height(), threads.count());
+  share(threads, strips * groups.count, gradient_scratch(false, groups.each), [&](int task, uint8_t* scratch) {
+    const size_t strip = size_t(task / groups.count), first = size_t(task % groups.count * groups.each);
+    const size_t column = strip * kStripColumns;
+    GradientStrip s{};
+    s.weight = reinterpret_cast<const uint8_t*>(b.data + column * (b.turned ? size_t(b.columns) : 1));
+    s.row_bytes = size_t(b.columns) * sizeof(float);
+    s.rows = b.height();
+    s.columns = std::min(kStripColumns, b.width() - int(column));
+    s.dequantize = section.dequantize[kF32];
+    s.dy = a.data + first * (a.turned ? 1 : size_t(a.columns));
+    s.dy_stride = size_t(a.columns);
+    s.tokens = std::min(groups.each, a.height() - int(first));
+    if (s.tokens <= 0) return;
+    s.dx = c + first * size_t(b.width()) + column;
+    s.dx_stride = size_t(b.width());
+    s.add = add, s.turned_dy = a.turned, s.turned_weight = b.turned;
+    section.gradient_exact(s, scratch);
   });
 }
 

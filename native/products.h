@@ -14,4 +14,15 @@ void matmul(Threads& threads, const Section& section, int type, const Weight& we
 void input_gradient(Threads& threads, const Section& section, int type, const Weight& weight, int rows, const float* dy,
                     int tokens, bool int8, float* dx);
 
+// c[M, N] (+)= a b with the sum over R: a [M, R] or, turned, [R, M]; b [R, N] or, turned, [N, R]. The sums are those of
+// exact input gradients.
+struct FloatMatrix {
+  const float* data;
+  int rows, columns;  // as it lies
+  bool turned;
+  int height() const { return turned ? columns : rows; }
+  int width() const { return turned ? rows : columns; }
+};
+void multiply(Threads& threads, const Section& section, const FloatMatrix& a, const FloatMatrix& b, bool add, float* c);
+
 }  // namespace homezoo

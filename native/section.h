@@ -75,6 +75,9 @@ struct GradientStrip {
   int tokens;
   float* dx;  // [tokens, dx_stride]
   size_t dx_stride;
+  bool add = false;            // to what dx has; these three for exact floats only
+  bool turned_dy = false;      // dy is [rows, dy_stride]
+  bool turned_weight = false;  // weight is floats [columns, row_bytes], from row 0 of the strip on
 };
 
 // Bytes of scratch, exact or int8, for so many tokens.

@@ -18,14 +18,6 @@ static void pack_rows(const float* x, size_t stride, int n, int width, float* pa
   }
 }
 
-// Its transpose as panels [n / kColumns][width][kColumns], with zeros after the last row.
-static void pack_turned(const float* x, size_t stride, int n, int width, float* panels) {
-  for (int j = 0; j < n; j += kColumns, panels += size_t(width) * kColumns)
-    for (int c = 0; c < kColumns; c++)
-      for (int e = 0; e < width; e++)
-        panels[size_t(e) * kColumns + size_t(c)] = j + c < n ? x[size_t(j + c) * stride + size_t(e)] : 0.0f;
-}
-
 // C [count, columns] of one panel: A times its rows, or (turned) the transpose of A, whose rows are then those summed.
 template <bool turned>
 static void times_panel(const float* a, size_t a_stride, int count, const float* panel, int rows, float* c,

@@ -219,6 +219,23 @@ def input_gradient(
 ) -> Annotated[NDArray[numpy.float32], dict(shape=(None, None))]:
     """dy [T, N] times rows of blocks [N, row bytes]; int8: both are rounded."""
 
+def multiply(
+    a: Annotated[
+        NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)
+    ],
+    b: Annotated[
+        NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)
+    ],
+    threads: Threads,
+    a_turned: bool = False,
+    b_turned: bool = False,
+    into: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu")]
+    | None = None,
+) -> Annotated[NDArray[numpy.float32], dict(shape=(None, None))] | None:
+    """
+    Float matrices a [M, R] (turned: [R, M]) times b [R, N] (turned: [N, R]).
+    """
+
 def rms_norm(
     x: Annotated[
         NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)

@@ -16,6 +16,7 @@ from homezoo.formats.blocks import dequantize
 from homezoo.formats.tensor import Tensor
 from homezoo.ops.autograd_attention import WholeSequences, attend
 from homezoo.ops.autograd_matmul import Backward, Forward, FrozenProducts
+from homezoo.ops.autograd_products import low_rank, trained_product
 from homezoo.ops.autograd_rows import rms_norm, rotate, silu_mul
 from homezoo.ops.protocol import CAUSAL, AttentionForm, BatchArrays
 
@@ -89,8 +90,14 @@ class AutogradOps:
         return torch.nn.functional.layer_norm(x, x.shape[1:], self._vector(weight), shift, eps)
 
     def matmul(self, x: Any, weight: Tensor) -> Any:
+        import torch
+
         trained = self.parameters.get(weight.name)
-        return self.products(x, weight) if trained is None else x @ trained.to(x.dtype).T
+        if trained is None:
+            return self.products(x, weight)
+        if x.dtype == trained.dtype == torch.float32:
+            return trained_product(x, trained, self.products.threads)
+        return x @ trained.to(x.dtype).T
 
     def low_rank(
         self, x: Any, y: Any, a: Any, b: Any, scale: float, adapter: int | None = None
@@ -102,9 +109,10 @@ class AutogradOps:
                 f"the delta is that of adapter {adapter}, chosen by each sequence; gradients need "
                 "one that counts for every token (Delta without `adapter`)"
             )
-        inner = x @ torch.as_tensor(a).to(x.dtype).T
-        outer = torch.as_tensor(b).to(x.dtype).T
-        return y.addmm_(inner, outer, alpha=scale)  # in place: nobody else holds a product's result
+        a, b = torch.as_tensor(a), torch.as_tensor(b)
+        if x.dtype == a.dtype == b.dtype == torch.float32:
+            return low_rank(x, y, a, b, scale, self.products.threads)
+        return torch.addmm(y, x @ a.to(x.dtype).T, b.to(x.dtype).T, alpha=scale)
 
     def add(self, x: Any, y: Any) -> Any:
         return x + y

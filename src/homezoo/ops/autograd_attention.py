@@ -76,6 +76,7 @@ def attend(
 def _native_attention() -> Any:
     """The autograd function; made when first used, as PyTorch is imported only then."""
     import torch
+    from torch.autograd.function import once_differentiable
 
     def array(x: Any) -> Any:
         return x.detach().contiguous().numpy()
@@ -90,6 +91,7 @@ def _native_attention() -> Any:
             return y
 
         @staticmethod
+        @once_differentiable  # type: ignore[untyped-decorator]
         def backward(ctx: Any, dy: Any) -> Any:
             q, k, v, y, statistics = map(array, ctx.saved_tensors)
             dq, *rest = _native.attention_gradient(array(dy), q, k, v, y, statistics, *ctx.fixed)

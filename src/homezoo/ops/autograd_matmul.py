@@ -77,6 +77,7 @@ def _doubles(weight: Tensor) -> Any:
 def _functions() -> Any:
     """The autograd function; made when first used, as PyTorch is imported only then."""
     import torch
+    from torch.autograd.function import once_differentiable
 
     class FrozenProduct(torch.autograd.Function):  # type: ignore[misc]
         @staticmethod
@@ -85,6 +86,7 @@ def _functions() -> Any:
             return products.product(x.detach(), weight)
 
         @staticmethod
+        @once_differentiable  # type: ignore[untyped-decorator]
         def backward(ctx: Any, dy: Any) -> Any:
             return ctx.products.input_gradient(dy.detach(), ctx.weight), None, None
 

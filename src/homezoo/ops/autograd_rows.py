@@ -41,6 +41,7 @@ def _array(x: Any) -> Any:
 @cache
 def _rms_norm() -> Any:
     import torch
+    from torch.autograd.function import once_differentiable
 
     class RmsNorm(torch.autograd.Function):  # type: ignore[misc]
         @staticmethod
@@ -50,6 +51,7 @@ def _rms_norm() -> Any:
             return torch.from_numpy(_native.rms_norm(_array(x), weight, eps, threads))
 
         @staticmethod
+        @once_differentiable  # type: ignore[untyped-decorator]
         def backward(ctx: Any, dy: Any) -> Any:
             (x,) = map(_array, ctx.saved_tensors)
             dx = _native.rms_norm(x, ctx.weight, ctx.eps, ctx.threads, _array(dy))
@@ -61,6 +63,7 @@ def _rms_norm() -> Any:
 @cache
 def _silu_mul() -> Any:
     import torch
+    from torch.autograd.function import once_differentiable
 
     class SiluMul(torch.autograd.Function):  # type: ignore[misc]
         @staticmethod
@@ -70,6 +73,7 @@ def _silu_mul() -> Any:
             return torch.from_numpy(_native.silu_mul(_array(gate), _array(up), threads))
 
         @staticmethod
+        @once_differentiable  # type: ignore[untyped-decorator]
         def backward(ctx: Any, dy: Any) -> Any:
             gate, up = map(_array, ctx.saved_tensors)
             found = _native.silu_mul_gradient(_array(dy), gate, up, ctx.threads)
@@ -81,6 +85,7 @@ def _silu_mul() -> Any:
 @cache
 def _rotate() -> Any:
     import torch
+    from torch.autograd.function import once_differentiable
 
     class Rotate(torch.autograd.Function):  # type: ignore[misc]
         @staticmethod
@@ -93,6 +98,7 @@ def _rotate() -> Any:
             return torch.from_numpy(turned)
 
         @staticmethod
+        @once_differentiable  # type: ignore[untyped-decorator]
         def backward(ctx: Any, dy: Any) -> Any:
             width, halves = ctx.form
             back = _native.rotate(
