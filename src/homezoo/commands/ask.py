@@ -8,12 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
+from homezoo.commands.adapters import attach_adapters
 from homezoo.commands.model_path import find_model
 from homezoo.commands.options import (
+    AdapterOption,
     CacheFormat,
     CacheOption,
     ContextOption,
     JsonOption,
+    PromptCacheOption,
     ThreadsOption,
     with_generation_options,
 )
@@ -24,6 +27,7 @@ from homezoo.context.index import Index
 from homezoo.context.place import index_path
 from homezoo.run.model import Model
 from homezoo.run.options import GenerationOptions
+from homezoo.run.prompt_store import stored_prompts
 
 DETAILS = (
     "Finds passages, gives the model as many as fit the budget, and names the places that the "
@@ -50,6 +54,8 @@ def command(
     by: ByOption = By.AUTO,
     budget: BudgetOption = None,
     show_context: ShowOption = False,
+    adapter: AdapterOption = None,
+    prompt_cache: PromptCacheOption = False,
     threads: ThreadsOption = None,
     context: ContextOption = None,
     cache: CacheOption = CacheFormat.F16,
@@ -63,6 +69,8 @@ def command(
         opened = stack.enter_context(
             Model.open(find_model(model), threads=threads, context=context, cache=cache.value)
         )
+        attach_adapters(opened, adapter)
+        stack.enter_context(stored_prompts(opened, prompt_cache))
         warn(opened.tokenizer.warnings)
         began = time.perf_counter()
         given = prepare(searcher, opened, question, by.value, budget)

@@ -18,6 +18,7 @@ from homezoo.commands.options import (
     ContextOption,
     DraftOption,
     ModelArgument,
+    PromptCacheOption,
     SystemOption,
     TemplateOption,
     ThreadsOption,
@@ -30,6 +31,7 @@ from homezoo.run.chat import Chat
 from homezoo.run.conversation import Conversation
 from homezoo.run.model import Model
 from homezoo.run.options import GenerationOptions
+from homezoo.run.prompt_store import stored_prompts
 from homezoo.run.stream import Stream
 
 DETAILS = "Type /help for the words that are not said to the model. Ctrl-C stops an answer."
@@ -51,6 +53,7 @@ def command(
     context: ContextOption = None,
     cache: CacheOption = CacheFormat.F16,
     draft: DraftOption = None,
+    prompt_cache: PromptCacheOption = False,
     plain: PlainOption = False,
     no_history: NoHistoryOption = False,
     *,
@@ -61,9 +64,12 @@ def command(
         raise OptionError("--logprobs are not shown in a chat; use `homezoo run --json`")
     path = find_model(model)
     helper = None if draft is None else find_model(draft)
-    with Model.open(
-        path, threads=threads, context=context, cache=cache.value, draft=helper
-    ) as opened:
+    with (
+        Model.open(
+            path, threads=threads, context=context, cache=cache.value, draft=helper
+        ) as opened,
+        stored_prompts(opened, prompt_cache),
+    ):
         attach_adapters(opened, adapter)
         use_template(opened, template)
         warn(opened.tokenizer.warnings)

@@ -51,6 +51,13 @@ AdapterOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON object")]
+PromptCacheOption = Annotated[
+    bool,
+    typer.Option(
+        "--prompt-cache",
+        help="keep computed prompts on disk, so that a long one is paid once (docs/run.md)",
+    ),
+]
 SystemOption = Annotated[
     str | None, typer.Option(help="what the model is told before the conversation")
 ]

@@ -18,6 +18,7 @@ from homezoo.commands.options import (
     DraftOption,
     JsonOption,
     ModelArgument,
+    PromptCacheOption,
     SystemOption,
     TemplateOption,
     ThreadsOption,
@@ -29,6 +30,7 @@ from homezoo.errors import OptionError, TemplateError
 from homezoo.run.answer import Answer
 from homezoo.run.model import Model
 from homezoo.run.options import GenerationOptions
+from homezoo.run.prompt_store import stored_prompts
 from homezoo.run.stream import Stream
 
 DETAILS = "Prints the answer alone; the speed goes to standard error."
@@ -60,6 +62,7 @@ def command(
     context: ContextOption = None,
     cache: CacheOption = CacheFormat.F16,
     draft: DraftOption = None,
+    prompt_cache: PromptCacheOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     options: GenerationOptions,
@@ -70,9 +73,12 @@ def command(
     helper = None if draft is None else find_model(draft)
     text = read_input("prompt") if prompt is None else prompt
     start = time.perf_counter()
-    with Model.open(
-        path, threads=threads, context=context, cache=cache.value, draft=helper
-    ) as opened:
+    with (
+        Model.open(
+            path, threads=threads, context=context, cache=cache.value, draft=helper
+        ) as opened,
+        stored_prompts(opened, prompt_cache),
+    ):
         attach_adapters(opened, adapter)
         stream = _start(opened, text, raw, special, system, template, options)
         loaded = time.perf_counter() - start

@@ -58,6 +58,8 @@ class Engine:
         self._lock = threading.RLock()
         self._promised: dict[Sequence, int] = {}  # running sequences: blocks they may come to hold
         self._kept: dict[Sequence, None] = {}  # finished ones, longest unused first
+        # called before a prompt is begun: may import what is known of it from elsewhere
+        self.recall: Callable[[list[int], Adapters], None] | None = None
 
     def attach(self, name: str, adapter: Adapter, strength: float = 1.0) -> None:
         """Makes an adapter ready; from now on it counts for answers that choose none themselves.
@@ -103,6 +105,8 @@ class Engine:
         self.check_prompt(tokens)
         with self._lock:
             self._adapters.check_attached(adapters)
+            if self.recall is not None:
+                self.recall(tokens[:-1], adapters)
             sequence = self._longest_prefix(tokens[:-1], adapters)
             if self._promise(sequence, min(positions, self.context)):
                 return sequence
@@ -111,6 +115,33 @@ class Engine:
             else:
                 self._keep(sequence)
             return None
+
+    @property
+    def kept(self) -> tuple[Sequence, ...]:
+        """Finished sequences whose keys and values are still there; not to be changed."""
+        return tuple(self._kept)
+
+    def import_prefix(
+        self, tokens: list[int], adapters: Adapters, fill: Callable[[list[int]], None]
+    ) -> bool:
+        """Keeps tokens as if they had been computed: `fill` writes the blocks that it is given.
+
+        False, and nothing changes, when running sequences leave no room.
+        """
+        with self._lock:
+            sequence = Sequence(self.cache, self.context, adapters)
+            if not self._promise(sequence, len(tokens)):
+                return False
+            try:
+                sequence.extend(tokens)
+                fill(sequence.blocks)
+            except BaseException:
+                sequence.release()
+                raise
+            finally:
+                self._promised.pop(sequence, None)
+            self._keep(sequence)
+            return True
 
     def compute(
         self, parts: list[tuple[Sequence, list[int]]], last_rows: list[int] | None = None
