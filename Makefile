@@ -2,6 +2,7 @@
 #   make demo    builds and installs the core, then runs the model that comes with homezoo
 #   make test    installs what the tests need, then runs them (ALL=1: the slow ones too)
 #   make check   format, lint, types, structure, generated docs
+#   make test-llamaindex   tests homezoo.integrations.llama_index, with LlamaIndex beside .venv
 #   make bench   measures this machine
 # Everything is installed into .venv; nothing outside this folder is changed.
 
@@ -11,13 +12,23 @@ STAMPS := .venv/stamps
 NATIVE := CMakeLists.txt pyproject.toml $(wildcard native/*)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test check bench docs clean
+.PHONY: demo test test-llamaindex check bench docs clean
 
 demo: $(STAMPS)/core
 	$(BIN)/homezoo run stories --raw "Once upon a time" --temperature 0 --max-tokens 150 --threads 2
 
 test: $(STAMPS)/dev
 	$(BIN)/python -m pytest -q $(if $(ALL),,-m "not slow")
+
+# LlamaIndex brings sixty packages; they stay out of .venv, whose homezoo is used as it is.
+test-llamaindex: $(STAMPS)/llamaindex
+	.venv-llamaindex/bin/python -m pytest -q tests/integrations
+
+$(STAMPS)/llamaindex: $(STAMPS)/dev
+	$(PYTHON) -m venv .venv-llamaindex
+	.venv-llamaindex/bin/python -m pip --disable-pip-version-check install -q "llama-index-core>=0.14"
+	.venv-llamaindex/bin/python .ci/join_venv.py $(CURDIR)/.venv
+	touch $@
 
 check: $(STAMPS)/dev
 	$(BIN)/ruff format --check .

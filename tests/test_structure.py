@@ -35,6 +35,7 @@ LAYERS: dict[str, set[str]] = {
         "", "compare", "context", "edit", "errors", "formats", "models", "ops", "run", "text",
         "train", "zoo",
     },
+    "integrations": {"context", "errors", "formats", "run", "text"},
     "__main__": {"commands"},
     "": {"errors", "formats", "text", "run"},  # homezoo/__init__.py: the public names
 }

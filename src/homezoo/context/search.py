@@ -1,8 +1,9 @@
 """Finds passages: by words (BM25), by vectors, or by both, their ranks fused."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 
@@ -52,8 +53,10 @@ class Searcher:
         self._ids = np.zeros(0, np.int64)
         self._scan: Scan | None = None
 
-    def search(self, query: str, top: int = 5, way: str = "auto") -> list[Hit]:
-        """The best passages, the best first.
+    def search(
+        self, query: str, top: int = 5, way: str = "auto", allowed: Set[int] | None = None
+    ) -> list[Hit]:
+        """The best passages, the best first; of those `allowed`, by number, if it is given.
 
         `auto` is `fused` where the index has vectors and there is an embedder, else `bm25`. Raises
         OptionError for an unknown way, IndexFileError for vectors that the index has not.
@@ -66,7 +69,7 @@ class Searcher:
         if way == "auto":
             way = "fused" if self._scan is not None and self._embed is not None else "bm25"
         if way == "bm25":
-            return self._hits({"bm25": self.by_words(query, top)}, top)
+            return self._hits({"bm25": self.by_words(query, top, allowed)}, top)
         if self._scan is None or self._embed is None:
             what = "has no vectors" if self._scan is None else "needs its embedder for vectors"
             raise IndexFileError(
@@ -74,15 +77,17 @@ class Searcher:
                 "with --by bm25"
             )
         if way == "vectors":
-            return self._hits({"vectors": self.by_vectors(self._embed(query), top)}, top)
+            return self._hits({"vectors": self.by_vectors(self._embed(query), top, allowed)}, top)
         wide = max(CANDIDATES, top)
         found = {
-            "bm25": self.by_words(query, wide),
-            "vectors": self.by_vectors(self._embed(query), wide),
+            "bm25": self.by_words(query, wide, allowed),
+            "vectors": self.by_vectors(self._embed(query), wide, allowed),
         }
         return self._hits(found, top)
 
-    def by_words(self, query: str, top: int) -> list[tuple[int, float]]:
+    def by_words(
+        self, query: str, top: int, allowed: Set[int] | None = None
+    ) -> list[tuple[int, float]]:
         """Passages and BM25 scores (higher is better), by SQLite's FTS5: k1 = 1.2, b = 0.75."""
         words = list(dict.fromkeys(_WORD.findall(query.lower())))[:MOST_WORDS]
         telling = [word for word in words if not self._is_common(word)] or words
@@ -90,11 +95,15 @@ class Searcher:
             return []
         either = " OR ".join(f'"{word}"' for word in telling)
         rows = self._index.connection.execute(
-            "SELECT rowid, rank FROM word WHERE word MATCH ? ORDER BY rank LIMIT ?", (either, top)
+            "SELECT rowid, rank FROM word WHERE word MATCH ? ORDER BY rank LIMIT ?",
+            (either, top if allowed is None else -1),
         )
-        return [(int(row[0]), -float(row[1])) for row in rows]
+        found = ((int(row[0]), -float(row[1])) for row in rows)
+        return list(islice((f for f in found if allowed is None or f[0] in allowed), top))
 
-    def by_vectors(self, query: np.ndarray, top: int) -> list[tuple[int, float]]:
+    def by_vectors(
+        self, query: np.ndarray, top: int, allowed: Set[int] | None = None
+    ) -> list[tuple[int, float]]:
         """Passages and inner products with the query [D], by a scan over all of them."""
         self._refresh()
         if self._scan is None:
@@ -104,7 +113,8 @@ class Searcher:
                 f"the query has {query.size} values and the index's vectors {self._scan.width}; "
                 "use the embedder that made them"
             )
-        places, scores = self._scan.nearest(query, top)
+        mask = None if allowed is None else np.isin(self._ids, list(allowed))
+        places, scores = self._scan.nearest(query, top, mask)
         return [(int(self._ids[p]), float(s)) for p, s in zip(places, scores, strict=True)]
 
     def _hits(self, found: dict[str, list[tuple[int, float]]], top: int) -> list[Hit]:

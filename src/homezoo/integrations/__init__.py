@@ -1,0 +1,1 @@
+"""Other programs' interfaces to homezoo; each needs its own extra."""
