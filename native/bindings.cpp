@@ -57,7 +57,8 @@ std::vector<std::string> section_names() {
 
 void bind_experts_and_adapters(nb::class_<Program>& program) {
   program.def("low_rank", [](Program& p, int x, int y, const Matrix& a, const Matrix& b, float scale, int adapter) {
-        return p.low_rank(x, y, weight_of(a), int(a.shape(0)), weight_of(b), int(b.shape(0)), scale, adapter);
+        if (a.shape(0) != b.shape(0)) throw std::invalid_argument("low_rank: a and b differ in rank");
+        return p.low_rank(x, y, weight_of(a), int(a.shape(0)), b.data(), int(b.shape(1)), scale, adapter);
       }, "x"_a, "y"_a, array("a"), array("b"), "scale"_a, "adapter"_a, nb::keep_alive<1, 4>(), nb::keep_alive<1, 5>())
       .def("route", &Program::route, "scores"_a, "slots"_a)
       .def("expert_matmul", [](Program& p, int x, int routing, const Rows& weight, int type, int width, int experts) {

@@ -4,6 +4,7 @@
 #include "elementwise.h"
 #include "attention.h"
 #include "matmul_float.h"
+#include "low_rank.h"
 #if defined(HOMEZOO_NEON_ROWS)
 #include "matmul_rows_neon.h"
 #include "matmul_few.h"
@@ -77,6 +78,7 @@ static Section make_section(const char* name, int many_from, int tile_rows) {
   s.rms_norm = rms_norm;
   s.layer_norm = layer_norm;
   s.silu_mul = silu_mul;
+  s.add_low_rank = add_low_rank;
   s.gelu = gelu;
   s.gelu_erf = gelu_erf;
   s.soft_cap = soft_cap;

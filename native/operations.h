@@ -52,21 +52,32 @@ struct Add : Operation {
   }
 };
 
-// x + scale * strength * y, where the strength is that of an adapter for the token's sequence; x itself where it is 0.
-struct AddAdapted : Operation {
+// y + scale * strength * inner bᵀ, where the strength is that of an adapter for the token's sequence; y itself where it
+// is 0. A task is some columns, so that their part of b stays in the first-level cache for all tokens.
+struct AddLowRank : Operation {
+  const float* b;  // turned: [rank, rows]
+  int rank, rows;
   float scale;
-  int adapter;
-  void run(Step& s, int token, uint8_t*) const override {
-    const int32_t place = domain == Domain::rows ? s.batch.rows[token] : token;
-    const float strength = s.strength(s.batch.sequences[place], adapter), factor = scale * strength;
-    const float *x = s.floats(reads[0], token), *y = s.floats(reads[1], token);
-    float* out = s.floats(writes, token);
-    const size_t width = size_t(s.values[size_t(writes)].width);
-    if (strength == 0.0f) {  // y was not computed if no sequence uses the adapter
-      std::memcpy(out, x, width * sizeof(float));
-      return;
+  int adapter;  // -1: it counts fully for every token
+  bool by_token() const override { return false; }
+  bool may_join_earlier() const override { return true; }
+  int chunk() const {
+    const int fit = 16384 / (4 * rank) / 8 * 8;  // half of the smallest first-level cache
+    return fit < 32 ? 32 : fit;
+  }
+  int tasks(const Step&) const override { return (rows + chunk() - 1) / chunk(); }
+  void run(Step& s, int task, uint8_t*) const override {
+    const int begin = task * chunk(), count = begin + chunk() < rows ? chunk() : rows - begin;
+    for (int t = 0; t < s.count(domain); t++) {
+      const int32_t place = domain == Domain::rows ? s.batch.rows[t] : t;
+      const float strength = adapter < 0 ? 1.0f : s.strength(s.batch.sequences[place], adapter);
+      const float* y = s.floats(reads[0], t) + begin;
+      float* out = s.floats(writes, t) + begin;
+      if (strength == 0.0f)  // inner was not computed if no sequence uses the adapter
+        std::memcpy(out, y, size_t(count) * sizeof(float));
+      else
+        s.section.add_low_rank(b + begin, size_t(rows), rank, s.floats(reads[1], t), scale * strength, y, count, out);
     }
-    for (size_t i = 0; i < width; i++) out[i] = x[i] + factor * y[i];
   }
 };
 

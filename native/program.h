@@ -84,8 +84,9 @@ class Program {
   int layer_norm(int x, std::vector<float> weight, std::vector<float> bias, float eps);
   int add(int x, int y, float scale);  // x + scale * y
   int add_bias(int x, std::vector<float> bias);
-  // y + scale * strength * (x aᵀ) bᵀ for tokens whose sequence uses the adapter, y for the others; a [rank, K], b [N, rank].
-  int low_rank(int x, int y, Weight a, int rank, Weight b, int rows, float scale, int adapter);
+  // y + scale * strength * (x aᵀ) b for tokens whose sequence uses the adapter (below 0: for all, with strength 1), y
+  // for the others; a [rank, K], b turned [rank, rows], rank a multiple of 8.
+  int low_rank(int x, int y, Weight a, int rank, const float* b, int rows, float scale, int adapter);
   int silu_mul(int gate, int up);
   int gelu(int x, bool exact);
   int scale(int x, float factor);

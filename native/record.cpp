@@ -173,18 +173,18 @@ int Program::add_bias(int x, std::vector<float> bias) {
   return append(std::move(op));
 }
 
-int Program::low_rank(int x, int y, Weight a, int rank, Weight b, int rows, float scale, int adapter) {
-  if (adapter < 0) refuse("low_rank: adapter " + std::to_string(adapter) + ", expected 0 or more");
-  if (b.width != rank || width(y) != rows || values_[size_t(x)].domain != values_[size_t(y)].domain)
-    refuse("low_rank: b is [" + std::to_string(rows) + ", " + std::to_string(b.width) + "] for rank " +
-           std::to_string(rank) + " and rows of " + std::to_string(width(y)) + " values");
+int Program::low_rank(int x, int y, Weight a, int rank, const float* b, int rows, float scale, int adapter) {
+  if (rank < 8 || rank % 8) refuse("low_rank: rank " + std::to_string(rank) + ", expected a multiple of 8");
+  if (width(y) != rows || values_[size_t(x)].domain != values_[size_t(y)].domain)
+    refuse("low_rank: b for " + std::to_string(rows) + " values and rows of " + std::to_string(width(y)));
   const int inner = matmul(x, kF32, a, rank);
   static_cast<Matmul&>(*operations_.back()).adapter = adapter;
-  const int change = matmul(inner, kF32, b, rows);
-  static_cast<Matmul&>(*operations_.back()).adapter = adapter;
-  auto op = make<AddAdapted>({y, change}, width(y));
+  auto op = make<AddLowRank>({y, inner}, rows);
+  op->b = b;
+  op->rank = rank;
+  op->rows = rows;
   op->scale = scale;
-  op->adapter = adapter;
+  op->adapter = adapter < 0 ? -1 : adapter;
   return append(std::move(op));
 }
 

@@ -123,6 +123,8 @@ struct Section {
   void (*rms_norm)(const float* x, const float* weight, float eps, int width, float* y);
   void (*layer_norm)(const float* x, const float* weight, const float* bias, float eps, int width, float* y);
   void (*silu_mul)(const float* gate, const float* up, size_t n, float* y);
+  void (*add_low_rank)(const float* b, size_t stride, int rank, const float* inner, float factor, const float* y,
+                       int count, float* out);
   void (*gelu)(const float* x, size_t n, float* y);      // the tanh form
   void (*gelu_erf)(const float* x, size_t n, float* y);  // the exact form
   void (*soft_cap)(const float* x, float cap, size_t n, float* y);

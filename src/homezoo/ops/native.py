@@ -13,6 +13,9 @@ from homezoo.formats.tensor import Tensor
 from homezoo.ops.protocol import CAUSAL, AttentionForm, BatchArrays, CacheArrays, Forward
 
 
+RANK_STEP = 8  # partial sums of a float product, which the kernel takes one of each at a time
+
+
 class NativeOps:
     """Records operations into a program; see Ops."""
 
@@ -45,12 +48,11 @@ class NativeOps:
         scale: float,
         adapter: int | None = None,
     ) -> int:
-        if adapter is not None:
-            inward, outward = np.ascontiguousarray(a), np.ascontiguousarray(b)  # float32 by Delta
-            return self.program.low_rank(x, y, inward, outward, scale, adapter)
-        inner = self.program.matmul_float(x, np.ascontiguousarray(a, np.float32))
-        change = self.program.matmul_float(inner, np.ascontiguousarray(b, np.float32))
-        return self.program.add(y, change, scale)
+        rows = -a.shape[0] % RANK_STEP  # of zeros, which change nothing
+        inward = np.ascontiguousarray(np.pad(a, ((0, rows), (0, 0))))  # [r, K]
+        turned = np.ascontiguousarray(np.pad(b, ((0, 0), (0, rows))).T)  # [r, N]
+        number = -1 if adapter is None else adapter
+        return self.program.low_rank(x, y, inward, turned, scale, number)
 
     def add(self, x: int, y: int) -> int:
         return self.program.add(x, y)
