@@ -7,7 +7,7 @@
 greedy   as many greedy tokens as llama.cpp with the same adapter file
 logits   top-1 agreement and KL divergence on a text, beside those of the base alone
 speed    prefill and decode with an adapter of rank 16 on all linears, as a share of those
-         without; ours and theirs in turn
+         without, in tokens per second of processor time; ours and theirs in turn
 """
 
 import argparse
@@ -23,7 +23,7 @@ from agreement import BOS, TEXT, Report, Sides, log_softmax, random_tokens
 from padded_stories import write_padded
 from peer_environment import DEFAULT_ENVIRONMENT, describe_machine, find_peer
 from peers import find_models, probe_model
-from worker import our_worker
+from worker import Worker, our_worker
 
 from homezoo.formats.adapter_file import Adapter, write_adapter
 from homezoo.formats.block_types import BlockType
@@ -165,8 +165,17 @@ def check_all(sides: Sides, report: Report) -> None:
         check(path, [(str(adapter), 1.0)], sides, report)
 
 
+def processor_seconds(worker: Worker) -> float:
+    """What the worker's main thread has computed: with one thread all, whatever else runs.
+
+    Linux: the first number of /proc/PID/schedstat, in nanoseconds.
+    """
+    status = Path(f"/proc/{worker.process_id}/schedstat").read_text("ascii")
+    return int(status.split()[0]) / 1e9
+
+
 def measure_speed(path: Path, sides: Sides) -> None:
-    """Tokens per second with and without, in turn; medians."""
+    """Tokens per second of processor time with and without, in turn; medians."""
     sides.open(path, PROMPT + STEPS)
     adapter = random_adapter(path, sides.folder / "speed.gguf", 0.01)
     tokens = random_tokens(path, PROMPT)
@@ -175,8 +184,11 @@ def measure_speed(path: Path, sides: Sides) -> None:
         for worker in (sides.ours, sides.theirs):
             for on in (False, True):
                 worker.ask("adapters", files=[[str(adapter), 1.0]] if on else [])
-                prefill = worker.ask("prefill", tokens=tokens)
-                decode = worker.ask("decode", steps=[[t] for t in tokens[:STEPS]])
+                start = processor_seconds(worker)
+                worker.ask("prefill", tokens=tokens)
+                middle = processor_seconds(worker)
+                worker.ask("decode", steps=[[t] for t in tokens[:STEPS]])
+                prefill, decode = middle - start, processor_seconds(worker) - middle
                 if pair:
                     found.setdefault((worker.name, "prefill", on), []).append(PROMPT / prefill)
                     found.setdefault((worker.name, "decode", on), []).append(STEPS / decode)

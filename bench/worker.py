@@ -37,6 +37,10 @@ class Worker:
             encoding="utf-8",
         )
 
+    @property
+    def process_id(self) -> int:
+        return self._process.pid
+
     def ask(self, do: str, **arguments: Any) -> Any:
         """The answer; WorkerError when it fails, WorkerCrash when the process ends over it."""
         assert self._process.stdin is not None and self._process.stdout is not None

@@ -12,7 +12,6 @@ from homezoo.formats.blocks import dequantize
 from homezoo.formats.tensor import Tensor
 from homezoo.ops.protocol import CAUSAL, AttentionForm, BatchArrays, CacheArrays, Forward
 
-
 RANK_STEP = 8  # partial sums of a float product, which the kernel takes one of each at a time
 
 
