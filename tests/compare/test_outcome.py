@@ -60,7 +60,10 @@ def test_hosted_prices_count_tokens_instead() -> None:
 
 def test_a_wanted_accuracy_leaves_out_what_does_not_reach_it() -> None:
     cheap = Prices(36.0, 0.25, calls_per_day=1000, days=365)
-    assert as_object(Path("m"), EXAM, ALL, cheap, None)["cheapest"] == "training"
+    assert as_object(Path("m"), EXAM, ALL, cheap, 0.5)["cheapest"] == "training"
+    near = as_object(Path("m"), EXAM, ALL, cheap, None)  # half right is not near the best
+    assert near["cheapest"] == "full context" and "near the best" in answer_of(near, cheap)
+    assert as_object(Path("m"), EXAM, ALL, cheap, 1.1)["cheapest"] is None
     found = as_object(Path("m"), EXAM, ALL, cheap, 0.9)
     assert found["cheapest"] == "full context"
     assert "reaches 90%" in answer_of(found, cheap)

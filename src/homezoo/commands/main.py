@@ -9,6 +9,7 @@ from typing import Any
 
 # Every word and what it does; its module, of the same name, is imported only when it is called.
 WORDS = {
+    "demo": "See what homezoo does, in minutes, with the model that comes with it.",
     "run": "Answer one prompt.",
     "chat": "Talk with a model.",
     "pull": "Fetch a model from the Hugging Face hub, or show what there is.",

@@ -12,6 +12,7 @@ from homezoo.compare.prepared import NOTHING
 from homezoo.edit.intervals import Rate
 
 JOULES_PER_KWH = 3.6e6
+NEAR_BEST = 0.9  # of the best way's accuracy: what counts as teaching, unless an accuracy is wanted
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,9 @@ def as_object(
     """Everything that was found."""
     ways = priced(measured, prices)
     taught, money = teaching(ways), {way.name: way for way in ways}
-    best = cheapest(taught, prices.calls, wanted)
+    bar = NEAR_BEST * max((way.accuracy or 0.0 for way in taught), default=0.0)
+    able = [way for way in taught if (way.accuracy or 0.0) >= (bar if wanted is None else wanted)]
+    best = cheapest(able, prices.calls)
     return {
         "model": model.name,
         "lessons": len(exam.lessons),
@@ -81,7 +84,7 @@ def as_object(
         "break_even": [asdict(found) for found in break_evens(taught)],
         "accuracy_wanted": wanted,
         "cheapest": best.name if best else None,
-        "cheapest_is_sure": surely_cheapest(taught, prices.calls) if wanted is None else None,
+        "cheapest_is_sure": surely_cheapest(able, prices.calls),
         "wrong": {
             name: [{"question": r.question.text, "answers": list(r.question.answers),
                     "reply": r.text} for r in replies]

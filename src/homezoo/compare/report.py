@@ -68,7 +68,7 @@ def answer_of(found: Mapping[str, Any], prices: Prices) -> str:
     right = f"{best['learned']['value'] or 0:.0%}"
     said = f"The most accurate way was {best['name']}: {right} of the questions about what was new."
     wanted = found["accuracy_wanted"]
-    bar = f" that reaches {wanted:.0%}" if wanted is not None else " that teaches"
+    bar = " whose accuracy is near the best" if wanted is None else f" that reaches {wanted:.0%}"
     if found["cheapest"] is None:
         return f"{said} No way{bar}."
     sure = " (the ranges of the figures leave room for another)" if (
