@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from homezoo.commands.adapters import attach_adapters
+from homezoo.commands.faults import warn_of_faults
 from homezoo.commands.line_editor import LineEditor, state_folder
 from homezoo.commands.markdown_stream import MarkdownStream
 from homezoo.commands.model_path import find_model
@@ -73,6 +74,7 @@ def command(
         attach_adapters(opened, adapter)
         use_template(opened, template)
         warn(opened.tokenizer.warnings)
+        warn_of_faults(opened)
         editor = LineEditor(None if no_history else state_folder() / "chat_history")
         note(f"{path.name}, context of {opened.context:,} tokens; /help for help, Ctrl-D to leave")
         try:

@@ -224,9 +224,10 @@ def show(found: Any, ways: Any, prices: Any, html: Path | None, figures: Path | 
 def print_ways(found: Any, prices: Any) -> None:
     """The table for a terminal."""
     from homezoo.commands.table import print_table
+    from homezoo.compare.report import money
 
     heads = ["way", "taught", "held out", "kept", "prompt tokens", "first token", "once",
-             "1,000 calls", "add one", "remove one"]  # fmt: skip
+             "million calls", "add one", "remove one"]  # fmt: skip
     rows = []
     for way in found["ways"]:
         if "learned" not in way:
@@ -240,7 +241,7 @@ def print_ways(found: Any, prices: Any) -> None:
                 f"{way['prompt_tokens']:,.0f}",
                 f"{1000 * way['first_token_seconds']:,.1f} ms",
                 f"{way['once_seconds'] + way['profile_seconds']:,.1f} s",
-                f"{prices.currency}{1000 * way['per_call']['value']:.3g}",
+                prices.currency + money(1e6 * way["per_call"]["value"]),
                 f"{way['add_one_seconds']:,.2f} s",
                 f"{way['remove_one_seconds']:,.2f} s",
             ]

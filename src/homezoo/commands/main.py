@@ -15,6 +15,7 @@ WORDS = {
     "pull": "Fetch a model from the Hugging Face hub, or show what there is.",
     "list": "Show the models on this machine.",
     "licence": "Say where a model comes from and what its licences permit.",
+    "doctor": "Look for faults that make a model answer badly, and mend what can be.",
     "info": "Say what a model file is, and what it needs.",
     "tokenize": "Show the tokens of a text.",
     "render": "Show a conversation as the model's chat template writes it.",

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from homezoo.commands.adapters import attach_adapters
+from homezoo.commands.faults import warn_of_faults
 from homezoo.commands.model_path import find_model
 from homezoo.commands.options import (
     AdapterOption,
@@ -83,6 +84,7 @@ def command(
         stream = _start(opened, text, raw, special, system, template, options)
         loaded = time.perf_counter() - start
         warn(opened.tokenizer.warnings)
+        warn_of_faults(opened)
         if as_json:
             used = {"adapters": dict(opened.adapters)} if adapter else {}
             print(json.dumps(as_object(stream.answer, loaded) | used, ensure_ascii=False))

@@ -95,10 +95,11 @@ class _Frame:
 
 
 def _key(lines: Sequence[Line]) -> list[str]:
-    """A sample of each line with its name, in one row."""
-    parts, x = [], float(LEFT)
+    """A sample of each line with its name, in two rows at most."""
+    parts, x, y = [], float(LEFT), HEIGHT - 44
     for number, line in enumerate(lines):
-        y = HEIGHT - 34
+        if x + 32 + 7.2 * len(line.name) > WIDTH:
+            x, y = float(LEFT), y + 18
         parts.append(f'<path d="M{x} {y}h26" {_stroke(number % 8)}/>')
         parts.append(_text(x + 32, y + 4, line.name))
         x += 56 + 7.2 * len(line.name)

@@ -8,6 +8,7 @@ from homezoo.compare.chart import cost_chart, short
 from homezoo.compare.chart_svg import COLOURS, draw_svg
 from homezoo.compare.cost import Way
 from homezoo.compare.outcome import Prices, teaching
+from homezoo.compare.prepared import NOTHING
 
 WIDTH, HEIGHT = 760, 380
 LEFT, RIGHT, TOP, BOTTOM = 70, 190, 48, 56
@@ -100,7 +101,7 @@ def _basis(prices: Prices) -> str:
 
 _HEADS = (
     "way", "taught wording", "held-out wording", "kept", "prompt tokens", "to first token, ms",
-    "answer, ms", "once, s", "once", "1,000 calls", "add one, s", "remove one, s", "size",
+    "answer, ms", "once, s", "once", "million calls", "add one, s", "remove one, s", "size",
 )  # fmt: skip
 
 
@@ -122,8 +123,8 @@ def _table(found: Mapping[str, Any], prices: Prices) -> str:
                 f"{1000 * way['first_token_seconds']:,.1f}",
                 f"{1000 * way['answer_seconds']:,.1f}",
                 f"{seconds:,.1f}",
-                f"{prices.currency}{way['once']:.3g}",
-                f"{prices.currency}{1000 * way['per_call']['value']:.3g}",
+                prices.currency + money(way["once"]),
+                prices.currency + money(1e6 * way["per_call"]["value"]),
                 f"{way['add_one_seconds']:,.2f}",
                 f"{way['remove_one_seconds']:,.2f}",
                 f"{way['bytes'] / 1000:,.0f} kB",
@@ -132,6 +133,13 @@ def _table(found: Mapping[str, Any], prices: Prices) -> str:
     head = "".join(f"<th>{escape(h)}</th>" for h in _HEADS)
     body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def money(amount: float) -> str:
+    """An amount without an exponent, however small."""
+    if amount == 0 or amount >= 0.01:
+        return f"{amount:,.2f}"
+    return f"{amount:.7f}".rstrip("0") if amount >= 1e-7 else "less than 0.0000001"
 
 
 def _cell(found: Mapping[str, Any]) -> str:
@@ -181,7 +189,9 @@ def draw_plane(ways: Sequence[Way], prices: Prices) -> str:
     parts.append(f'<text x="{LEFT + wide / 2}" y="{HEIGHT - 12}" text-anchor="middle">'
                  f"total cost over {prices.calls:,.0f} calls</text>")  # fmt: skip
     for n, (way, total) in enumerate(zip(ways, totals, strict=True)):
-        at, colour = y(way.accuracy or 0.0), COLOURS[n % 8]
+        at = y(way.accuracy or 0.0)
+        number = n - (ways[0].name == NOTHING)  # the colours of the chart above
+        colour = COLOURS[number % 8] if number >= 0 else "#8a8a8a"
         parts.append(
             f'<line x1="{x(total.low):.1f}" x2="{x(total.high):.1f}" y1="{at:.1f}" '
             f'y2="{at:.1f}" stroke="{colour}" stroke-width="2" opacity="0.5"/>'
