@@ -46,7 +46,7 @@ class Bench:
     def __init__(self, folder: Path, file: str, wishes: Wishes) -> None:
         self.reader = Reader(GGUFFile.open(folder / file), threads=1)
         self.relations: Relations = read_relations(folder / "relations.toml")
-        facts = facts_of(folder / "graph.nt", self.relations, known_only=True)
+        facts = facts_of(next(folder.glob("graph.*")), self.relations, known_only=True)
         text = (folder / "text.txt").read_text("utf-8")
         self.measured: Measured = fit_profile(
             self.reader, text, facts, self.relations, folder / "profile", wishes
@@ -101,9 +101,12 @@ def main() -> None:
     parser.add_argument("--stop", type=float, default=0.05)
     parser.add_argument("--contexts", type=int, default=2)
     parser.add_argument("--layers", type=int, nargs="+")
+    parser.add_argument("--position", choices=["prompt_last", "subject_last"])
     given = parser.parse_args()
     torch.set_num_threads(1)
     fixed: dict[str, Any] = {"layers": tuple(given.layers)} if given.layers else {}
+    if given.position:
+        fixed["position"] = given.position
     wishes = Wishes(strength=100.0, protected=0.0, contexts=given.contexts,
                     search=SearchSettings(stop=given.stop), **fixed)  # fmt: skip
     bench = Bench(given.folder, given.file, wishes)

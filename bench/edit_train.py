@@ -14,6 +14,8 @@ import torch
 from edit_world import biography, document, make_world, ntriples, relation_file, words
 
 from homezoo.formats.block_types import BlockType
+from homezoo.formats.blocks import dequantize
+from homezoo.formats.gguf_read import GGUFFile
 from homezoo.formats.gguf_write import GGUFWriter
 from homezoo.formats.tensor import Tensor
 from homezoo.models.batch import pack_documents
@@ -133,7 +135,13 @@ def _orthogonal(matrix: Any) -> Any:
     return x.T if matrix.shape[0] > matrix.shape[1] else x
 
 
-def train(memory: Memory, documents: list[list[int]], sequences: int, answers: set[int]) -> float:
+def train(
+    memory: Memory,
+    documents: list[list[int]],
+    sequences: int,
+    answers: set[int],
+    rate: float,
+) -> float:
     """One pass over the documents; the share of right tokens among `answers` at the end.
 
     Who is talked about cannot be foreseen, so other tokens count little: their noise hides the
@@ -159,7 +167,7 @@ def train(memory: Memory, documents: list[list[int]], sequences: int, answers: s
         for parameter in parameters.values():
             parameter.grad = None
         loss.backward()
-        share = min(1.0, step / 20) * (1 - step / steps)
+        share = rate * min(1.0, step / 20) * (1 - step / steps)
         optimiser.step(share)
         smooth = right if not step else 0.95 * smooth + 0.05 * right
         if step % 100 == 0:
@@ -185,6 +193,8 @@ def main() -> None:
     parser.add_argument("--style", default="plain", choices=["plain", "biography"])
     parser.add_argument("--exposures", type=int, default=64, help="of each fact")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resume", type=Path, help="a model that this wrote, to go on with")
+    parser.add_argument("--rate", type=float, default=1.0, help="of all learning rates")
     parser.add_argument("--batch", type=int, default=16, help="documents of a step")
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -193,6 +203,10 @@ def main() -> None:
     memory = Memory(metadata := metadata_of(given.architecture, words(world)),
                     shapes_of(given.architecture, len(metadata["tokenizer.ggml.tokens"])),
                     given.seed)  # fmt: skip
+    if given.resume:
+        with GGUFFile.open(given.resume) as held:
+            for name, values in memory.arrays.items():
+                values[:] = dequantize(BlockType.F32, held.tensors[name].data).reshape(values.shape)
     tokenizer = Tokenizer.from_metadata(metadata)
     tell = biography if given.style == "biography" else document
     per = 3 if given.style == "biography" else 2
@@ -205,7 +219,7 @@ def main() -> None:
         word for listed in world.objects.values() for text in listed for word in text.split()
     }
     answers = {id for word in objects for id in tokenizer.encode(" " + word)}
-    train(memory, documents, given.batch, answers)
+    train(memory, documents, given.batch, answers, given.rate)
     given.out.mkdir(parents=True, exist_ok=True)
     write(given.out / "model.gguf", memory)
     (given.out / "graph.nt").write_text(ntriples(world))

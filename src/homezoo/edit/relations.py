@@ -27,7 +27,7 @@ _SPECIAL = ("prefixes", "subjects")
 
 @dataclass(frozen=True)
 class Relation:
-    """One predicate. Templates have one {s} and end just before the object."""
+    """One predicate. Templates name the subject as {s} and end just before the object."""
 
     predicate: str
     edit: str
@@ -159,10 +159,8 @@ def _expand(name: str, prefixes: dict[str, str]) -> str:
 
 
 def _check_template(template: str, where: str) -> None:
-    rest = template.replace(SLOT, "", 1)
-    if template.count(SLOT) != 1 or "{" in rest or "}" in rest:
-        raise FactError(
-            f"{where}: template {template!r} must have {SLOT} exactly once and no other braces"
-        )
+    rest = template.replace(SLOT, "")
+    if SLOT not in template or "{" in rest or "}" in rest:
+        raise FactError(f"{where}: template {template!r} must have {SLOT} and no other braces")
     if not template.strip() or template != template.rstrip():
         raise FactError(f"{where}: template {template!r} must end with a word, before the object")

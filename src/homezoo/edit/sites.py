@@ -50,12 +50,12 @@ class Plan:
 
 
 def subject_end(reader: Reader, template: str, name: str, before: str = "") -> int:
-    """Position of the subject's last token in the template's prompt.
+    """Position of the last token of the subject's last mention in the template's prompt.
 
     FactError when it shares a token with what follows.
     """
-    head, _, _ = template.partition(SLOT)
-    until = reader.prompt(f"{head}{name}", before)
+    head, _, _ = template.rpartition(SLOT)
+    until = reader.prompt(f"{head.replace(SLOT, name)}{name}", before)
     whole = reader.prompt(template.replace(SLOT, name), before)
     if whole[: len(until)] != until:
         raise FactError(

@@ -17,11 +17,11 @@ from homezoo.edit.reader import Reader
 from homezoo.edit.relations import Relations
 
 Progress = Callable[[str, int, int], None]
-FACTORS = (0.1, 0.3, 1.0, 3.0)  # λ in units of the planned units
+FACTORS = (0.3, 1.0, 3.0)  # λ in units of the planned units
 # Weight of a known fact's key against that of an edited one.
-PROTECTIONS = (0.0, 0.1, 0.3, 1.0)
+PROTECTIONS = (0.0, 0.03, 0.1)
 MOST_SHARE = 0.25  # of the known facts may be used for trial edits
-FEWEST_TRIALS = 4
+FEWEST_TRIALS, MOST_TRIALS = 4, 40
 MEASURES = ("efficacy", "paraphrase", "neighbourhood", "retention")
 
 
@@ -72,7 +72,7 @@ def sweep(
 
     Best is the harmonic mean of MEASURES. With too few known facts to try on, λ stays as it is.
     """
-    count = min(planned, int(MOST_SHARE * len(measured.known)))
+    count = min(planned, int(MOST_SHARE * len(measured.known)), MOST_TRIALS)
     if count < FEWEST_TRIALS:
         return measured
     edits = trial_edits(measured.known, count)
