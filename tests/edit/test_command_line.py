@@ -2,17 +2,16 @@
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from edit_commands import Run, answer
 
 from homezoo.commands.main import main
 from homezoo.edit.ask import Asker
 from homezoo.edit.reader import Reader
 from homezoo.formats.adapter_file import read_adapter
 from homezoo.formats.gguf_read import GGUFFile
-from homezoo.run.model import Model
 
 pytest.importorskip("torch")
 # One relation for each: this small model does not tell one name from another.
@@ -37,18 +36,6 @@ RELATIONS = "".join(
     f"paraphrases = {json.dumps([wording.format(template) for wording in WORDINGS])}\n"
     for name, template in TEMPLATES.items()
 )
-Run = Callable[..., str]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: object, status: int = 0) -> str:
-        code = main([str(argument) for argument in arguments])
-        output = capsys.readouterr()
-        assert code == status, output.err
-        return output.out if status == 0 else output.err
-
-    return call
 
 
 def triple(name: str, predicate: str, text: str) -> str:
@@ -93,13 +80,6 @@ def begin(run: Run, zoo: Path, ledger: Path, *facts: Path) -> None:
     for path in facts or (zoo / "new.nt",):
         run("edit", "assert", ledger, path, "--model", "stories",
             "--relations", zoo / "relations.toml")  # fmt: skip
-
-
-def answer(stories_path: Path, prompt: str, adapter: Path | None = None) -> str:
-    with Model.open(stories_path, threads=1) as model:
-        if adapter is not None:
-            model.attach(read_adapter(adapter))
-        return model.generate(prompt, temperature=0.0, max_tokens=6).text
 
 
 def test_facts_are_written_verified_explained_and_taken_back(
