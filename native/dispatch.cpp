@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "proof.h"
 #include "section.h"
 
 #if defined(_MSC_VER) && defined(_M_X64)
@@ -49,18 +50,6 @@ const Section* section_neon_i8mm() { return nullptr; }
 #endif
 
 namespace {
-
-struct Layout {
-  int type, size, bytes;
-  Rounding rounding;
-};
-constexpr Layout kLayouts[] = {
-    {kF32, 1, 4, Rounding::none},       {kF16, 1, 2, Rounding::none},       {kBF16, 1, 2, Rounding::none},
-    {kQ4_0, 32, 18, Rounding::per32},   {kQ4_1, 32, 20, Rounding::per32},   {kQ5_0, 32, 22, Rounding::per32},
-    {kQ5_1, 32, 24, Rounding::per32},   {kQ8_0, 32, 34, Rounding::per32},   {kIQ4_NL, 32, 18, Rounding::per32},
-    {kMXFP4, 32, 17, Rounding::per32},  {kQ2_K, 256, 84, Rounding::per256}, {kQ3_K, 256, 110, Rounding::per256},
-    {kQ4_K, 256, 144, Rounding::per256}, {kQ5_K, 256, 176, Rounding::per256}, {kQ6_K, 256, 210, Rounding::per256},
-    {kIQ4_XS, 256, 136, Rounding::per256}};
 
 const Layout* layout_of(int type) {
   for (const Layout& l : kLayouts)
@@ -138,61 +127,6 @@ Features features() {
 Features features() { return {}; }
 #endif
 
-// Numbers that look random and are the same everywhere (xorshift).
-struct Noise {
-  uint32_t state = 2463534242u;
-  uint32_t next() {
-    state ^= state << 13;
-    state ^= state >> 17;
-    return state ^= state << 5;
-  }
-  float uniform() { return float(next() >> 8) * (2.0f / 16777216.0f) - 1.0f; }
-};
-
-// Valid blocks with noise for codes; half-precision scales are kept finite and small.
-std::vector<uint8_t> noisy_rows(const Layout& l, int rows, int width, Noise& noise) {
-  std::vector<uint8_t> data(size_t(rows) * size_t(width / l.size) * size_t(l.bytes));
-  for (auto& byte : data) byte = uint8_t(noise.next() >> 11);
-  // Wherever a scale may stand (first or last four bytes), keep the exponent bits of each half below infinity.
-  for (size_t at = 0; at < data.size(); at += size_t(l.bytes))
-    for (int i : {1, 3, l.bytes - 3, l.bytes - 1})
-      if (i > 0 && i < l.bytes) data[at + size_t(i)] &= 0xbb;
-  if (l.type == kMXFP4)
-    for (size_t at = 0; at < data.size(); at += 17) data[at] = uint8_t(120 + data[at] % 8);
-  return data;
-}
-
-// True when both sections give the same bits for this format, few tokens and many.
-bool agrees(const Section& fast, const Section& plain, const Layout& l) {
-  constexpr int kRows = 19, kTokens = 23, kWidth = 512;  // every tile, and remainders of rows and tokens
-  Noise noise;
-  const auto data = noisy_rows(l, kRows, kWidth, noise);
-  const Weight weight{data.data(), data.size() / kRows, kWidth};
-  std::vector<float> x(kTokens * kWidth), scales(kTokens * kWidth / 32), a(kTokens * kRows), b(kTokens * kRows);
-  std::vector<int8_t> codes(kTokens * kWidth);
-  std::vector<int16_t> sum16(kTokens * kWidth / 16), sum32(kTokens * kWidth / 32);
-  for (auto& value : x) value = noise.uniform();
-  for (int t = 0; t < kTokens; t++) {
-    const float* row = x.data() + t * kWidth;
-    if (l.rounding == Rounding::per32)
-      plain.round32(row, kWidth, codes.data() + t * kWidth, scales.data() + t * kWidth / 32,
-                    sum32.data() + t * kWidth / 32);
-    else
-      plain.round256(row, kWidth, codes.data() + t * kWidth, scales.data() + t * kWidth / 256,
-                     sum16.data() + t * kWidth / 16, sum32.data() + t * kWidth / 32);
-  }
-  const Activations act{x.data(), codes.data(), scales.data(), sum16.data(), sum32.data(), kWidth};
-  std::vector<uint8_t> scratch(64 * size_t(kWidth) * 2 + 64 * kWidth + 8192 + 64);
-  uint8_t* aligned = scratch.data() + (64 - reinterpret_cast<uintptr_t>(scratch.data()) % 64) % 64;
-  plain.few[l.type](weight, 0, kRows, act, kTokens, b.data(), kRows, aligned);
-  for (const MatmulKernel kernel : {fast.few[l.type], fast.many[l.type]}) {
-    std::fill(a.begin(), a.end(), 0.0f);
-    kernel(weight, 0, kRows, act, kTokens, a.data(), kRows, aligned);
-    if (std::memcmp(a.data(), b.data(), a.size() * sizeof(float))) return false;
-  }
-  return true;
-}
-
 struct Choice {
   const Section* section = nullptr;
   std::string notice;
@@ -210,6 +144,11 @@ bool proven(const Section& s, std::string& notice) {
                std::to_string(l.type) + " on this CPU; using slower ones (please report this)";
       return false;
     }
+  if (!gradients_agree(s, *section_plain())) {
+    notice = std::string("kernels of gradients for ") + s.name +
+             " differ from the plain ones on this CPU; using slower ones (please report this)";
+    return false;
+  }
   return true;
 }
 
