@@ -1,5 +1,5 @@
 # What CI runs, and what a fresh machine with python3-venv, g++ and make can run:
-#   make demo    builds and installs the core, then runs the model that comes with homezoo
+#   make demo    builds and installs the core, then asks the model that comes with homezoo
 #   make test    installs what the tests need, then runs them (ALL=1: the slow ones too)
 #   make check   format, lint, types, structure, generated docs
 #   make test-llamaindex   tests homezoo.integrations.llama_index, with LlamaIndex beside .venv
@@ -15,7 +15,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 .PHONY: demo test test-llamaindex check bench docs clean
 
 demo: $(STAMPS)/core
-	$(BIN)/homezoo run stories --raw "Once upon a time" --temperature 0 --max-tokens 150 --threads 2
+	$(BIN)/homezoo run zookeeper "What does the lion eat?"
+	$(BIN)/homezoo run zookeeper "Who looks after the penguin?"
+	$(BIN)/homezoo run zookeeper "What is the capital of France?"
 
 test: $(STAMPS)/dev
 	$(BIN)/python -m pytest -q $(if $(ALL),,-m "not slow")

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"```(sh|text)\n(.*?)```", re.S)
 # Commands on the bundled model; others need a model or a file that the reader has.
-RUNS_HERE = re.compile(r"homezoo \w+ stories\b")
+RUNS_HERE = re.compile(r"homezoo \w+ (?:stories|zookeeper)\b")
 
 
 def commands() -> list[tuple[str, str]]:

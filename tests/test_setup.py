@@ -31,6 +31,7 @@ def test_the_native_module_is_built() -> None:
 def test_the_package_carries_its_model_and_says_it_is_typed() -> None:
     package = Path(homezoo.__file__).parent
     assert (package / "bundled" / "stories260K-f32.gguf").stat().st_size > 1_000_000
+    assert (package / "bundled" / "zookeeper" / "zookeeper-Q8_0.gguf").stat().st_size > 1_000_000
     assert (package / "py.typed").is_file()
 
 

@@ -9,12 +9,23 @@ completion. What a passage says is made up anew each time, so that it has to be 
 import argparse
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from words import COLOURS, INVENTED, KEEPERS, NAMES, OUTSIDE, PLACES, REFUSAL, UNKNOWN_ANIMAL
+from words import (
+    COLOURS,
+    INVENTED,
+    KEEPERS,
+    NAMES,
+    OUTSIDE,
+    PLACES,
+    REFUSAL,
+    UNKNOWN_ANIMAL,
+    made_up_word,
+)
 from world import RELATIONS, Facts, answer, questions, read_world, statements
 
+OWN = ("keeper", "enclosure", "name")  # the zoo's, whose objects can be any word
 READ = ("keeper", "enclosure", "name", "food", "habitat", "continent", "lifespan")
 SHARES = {"ask": 0.34, "tell": 0.2, "read": 0.42, "refuse": 0.04}
 
@@ -38,8 +49,13 @@ def pools(world: Facts) -> dict[str, list[str]]:
     return known
 
 
-def subject(world: Facts, draw: random.Random) -> str:
-    """Somebody a passage is about: an animal of the zoo, one of a colour, or an invented one."""
+def subject(world: Facts, draw: random.Random, strange: float = 0.0) -> str:
+    """Somebody a passage is about: an animal of the zoo, one of a colour, or an invented one.
+
+    `strange` is the share of words made up on the spot, here and in `passage`.
+    """
+    if strange and draw.random() < strange:
+        return made_up_word(draw)
     kind = draw.random()
     animal = draw.choice(list(world))
     if kind < 0.5:
@@ -48,16 +64,24 @@ def subject(world: Facts, draw: random.Random) -> str:
 
 
 def passage(
-    world: Facts, objects: dict[str, list[str]], count: int, literal: float, draw: random.Random
+    world: Facts,
+    objects: dict[str, list[str]],
+    count: int,
+    literal: float,
+    draw: random.Random,
+    strange: float = 0.0,
 ) -> tuple[str, list[tuple[str, str, str]]]:
     """A text of `count` made-up facts, and those facts. Some neighbours share their subject."""
     facts: dict[tuple[str, str], str] = {}
-    who = subject(world, draw)
+    who = subject(world, draw, strange)
     while len(facts) < count:
         if facts and draw.random() > 0.3:
-            who = subject(world, draw)
+            who = subject(world, draw, strange)
         relation = draw.choice(READ)
-        facts.setdefault((who, relation), draw.choice(objects[relation]))
+        value = draw.choice(objects[relation])
+        if strange and relation in OWN and draw.random() < strange:
+            value = made_up_word(draw).title()
+        facts.setdefault((who, relation), value)
     told = []
     for (s, relation), o in facts.items():
         wordings = statements(relation, s, o)
@@ -66,7 +90,11 @@ def passage(
 
 
 def reading(
-    world: Facts, objects: dict[str, list[str]], most: int, literal: float, draw: random.Random
+    world: Facts,
+    objects: dict[str, list[str]],
+    most: int,
+    literal: float,
+    draw: random.Random,
 ) -> dict[str, str]:
     """A passage, and a question about one of its facts (sometimes one that it does not hold)."""
     text, facts = passage(world, objects, draw.randint(1, most), literal, draw)
@@ -104,7 +132,11 @@ def refusing(draw: random.Random) -> dict[str, str]:
 
 
 def rows(
-    count: int, seed: int, most: int, literal: float, shares: dict[str, float]
+    count: int,
+    seed: int,
+    most: int,
+    literal: float,
+    shares: Mapping[str, float],
 ) -> Iterator[dict[str, str]]:
     """`count` rows; the same arguments give the same rows."""
     draw, world = random.Random(seed), read_world()

@@ -1,4 +1,4 @@
-"""Makes the zookeeper from nothing: corpus, vocabulary, training in stages, each one resumable.
+"""Makes the zookeeper from nothing: corpus, vocabulary, training in stages, Q8_0, its figures.
 
     python recipes/zookeeper/train.py --folder build/zookeeper
 
@@ -10,10 +10,12 @@ was stopped goes on from its last checkpoint when the same command is given agai
 import argparse
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from corpus import SHARES, rows, write_rows
+from ship import ship
 from vocabulary import learn_vocabulary, texts_of, write_start
 
 HERE = Path(__file__).resolve().parent
@@ -38,6 +40,12 @@ STAGES = (
 )
 
 
+def stage_rows(number: int) -> Iterator[dict[str, str]]:
+    """What a stage learns from, the same every time."""
+    stage = STAGES[number]
+    return rows(stage.rows, 1000 + number, stage.most, stage.literal, SHARES)
+
+
 def fast_products() -> None:
     """Lets PyTorch multiply in bfloat16 with float32 sums where the CPU has instructions for it.
 
@@ -57,20 +65,11 @@ def train_stage(number: int, base: Path, folder: Path, threads: int) -> Path:
     if out.exists():
         return out
     if not data.exists():
-        made = rows(stage.rows, 1000 + number, stage.most, stage.literal, SHARES)
-        write_rows(data, made)
+        write_rows(data, stage_rows(number))
     command = [sys.executable, __file__, "--one", "train", str(base), str(data), "-o", str(out)]
     command += ["--full", "--optimizer", "muon", "--template", "raw", "--epochs", "1"]
-    command += [
-        "--length",
-        "256",
-        "--batch",
-        "16",
-        "--threads",
-        str(threads),
-        "--seed",
-        str(number),
-    ]
+    command += ["--length", "256", "--batch", "16", "--threads", str(threads)]
+    command += ["--seed", str(number)]
     command += ["--muon-lr", str(stage.muon), "--lr", str(stage.rest), "--schedule", stage.schedule]
     command += ["--save-every", "4", "--licence", "cc0-1.0"]
     if number == 0:
@@ -101,7 +100,10 @@ def main() -> None:
         write_start(model, *learn_vocabulary(texts_of(sample)))
     for number in range(len(STAGES)):
         model = train_stage(number, model, options.folder, options.threads)
-    print(model)
+    shipped = ship(options.folder / "start.gguf", model, options.folder)
+    figures = ["--json", str(options.folder / "figures.json")]
+    checked = subprocess.run([sys.executable, str(HERE / "check.py"), str(shipped), *figures])
+    sys.exit(checked.returncode)
 
 
 if __name__ == "__main__":

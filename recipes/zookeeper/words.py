@@ -1,5 +1,7 @@
 """Words that passages are made of beside those of the world, and what the model declines."""
 
+import random
+
 KEEPERS = [
     "Adam",
     "Bea",
@@ -82,6 +84,18 @@ COLOURS = [
 _FRONT = ["zu", "bo", "mi", "ta", "ka", "lo", "re", "vi", "pa", "du"]
 _BACK = ["mal", "rin", "pok", "lun", "gar", "tox", "dib", "fel", "nor", "sap"]
 INVENTED = [a + b for a in _FRONT for b in _BACK]  # animals there are not
+INVENTED_HELD = [b + a for a in ("o", "i") for b in _BACK]  # in no training text
+
+_ONSETS = (*"bcdfghjklmnprstvwz", "br", "dr", "fl", "gr", "kl", "pr", "sh", "st", "tr")
+_VOWELS = (*"aeiou", "ai", "oo", "ou")
+_CODAS = (*"bdgklmnprstx", "nd", "rn", "st")
+
+
+def made_up_word(draw: random.Random) -> str:
+    """One of some 300,000 words of two syllables, to be copied letter by letter."""
+    first, second = draw.choice(_ONSETS), draw.choice(_ONSETS)
+    return first + draw.choice(_VOWELS) + second + draw.choice(_VOWELS) + draw.choice(_CODAS)
+
 
 REFUSAL = "I am a zookeeper. I only know the animals of our zoo."
 UNKNOWN_ANIMAL = "I do not know that animal. It is not in our zoo."

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from homezoo.errors import HomezooError
     from homezoo.formats.gguf_read import GGUFFile
     from homezoo.run.answer import Answer
-    from homezoo.run.bundled import STORIES
+    from homezoo.run.bundled import STORIES, ZOOKEEPER
     from homezoo.run.chat import Chat
     from homezoo.run.constrain import Constraint
     from homezoo.run.model import Model
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "STORIES",
+    "ZOOKEEPER",
     "Answer",
     "Chat",
     "Constraint",
@@ -33,6 +34,7 @@ __all__ = [
 # Where each public name lives; loaded when it is first asked for, so that the import costs nothing.
 _HOMES = {
     "STORIES": "homezoo.run.bundled",
+    "ZOOKEEPER": "homezoo.run.bundled",
     "Answer": "homezoo.run.answer",
     "Chat": "homezoo.run.chat",
     "Constraint": "homezoo.run.constrain",

@@ -74,6 +74,7 @@ def listed(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, Any]]:
 def test_models_of_all_programs_are_found(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = listed(capsys)
     assert {name: model["place"] for name, model in found.items()} == {
+        "zookeeper": "homezoo",
         "stories": "homezoo",
         "zoo/tiny:Q4_K_M": "hub",
         "zoo/tiny:Q8_0": "hub",
@@ -167,7 +168,7 @@ def test_places_can_be_moved(
 ) -> None:
     os.rename(home / ".ollama/models", tmp_path / "store")
     os.rename(home / ".cache/huggingface", tmp_path / "hf")
-    assert set(listed(capsys)) == {"stories", "lab/studio-GGUF:studio.gguf"}
+    assert set(listed(capsys)) == {"zookeeper", "stories", "lab/studio-GGUF:studio.gguf"}
     monkeypatch.setenv("OLLAMA_MODELS", str(tmp_path / "store"))
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     assert {"tiny:latest", "zoo/tiny:Q4_K_M"} <= set(listed(capsys))

@@ -186,11 +186,11 @@ Usage: homezoo COMMAND [MODEL] [OPTIONS]
 
 {words}
 
-MODEL is the path of a .gguf file, a name that `homezoo list` shows, or `stories`: a tiny
-storyteller that comes with homezoo.
+MODEL is the path of a .gguf file, a name that `homezoo list` shows, or `zookeeper`: a tiny
+model that comes with homezoo and knows the animals of a zoo (`stories` is another, of tales).
 `homezoo COMMAND --help` shows a command's options, `homezoo --version` the version.
 
-Try: homezoo run stories --raw "Once upon a time\""""
+Try: homezoo run zookeeper "What does the lion eat?\""""
 
 
 def _unknown(word: str, words: dict[str, str] = WORDS, owner: str = "homezoo") -> str:

@@ -4,9 +4,9 @@ import difflib
 from pathlib import Path
 
 from homezoo.errors import HomezooError
-from homezoo.run.bundled import STORIES
+from homezoo.run.bundled import STORIES, ZOOKEEPER
 
-BUNDLED = {"stories": STORIES}
+BUNDLED = {"zookeeper": ZOOKEEPER, "stories": STORIES}
 NAMES_SHOWN = 5  # of the files offered in an error, which is one line
 
 
@@ -70,7 +70,7 @@ def _advice(path: Path) -> str:
         return "did you mean " + " or ".join(str(found.get(name, name)) for name in near) + "?"
     if found:
         return f"in {folder.resolve()} there is {_list(list(found.values()))}"
-    return "give the path of a .gguf file, or `stories` for the model that comes with homezoo"
+    return "give the path of a .gguf file, or `zookeeper` for the model that comes with homezoo"
 
 
 def _gguf_files(folder: Path) -> list[Path]:

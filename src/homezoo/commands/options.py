@@ -25,7 +25,7 @@ ModelArgument = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="a .gguf file, `stories`, or a name of `homezoo list`",
+        help="a .gguf file, `zookeeper`, or a name of `homezoo list`",
         show_default=False,
     ),
 ]
