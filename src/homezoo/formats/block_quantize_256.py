@@ -2,7 +2,8 @@
 
 First each group is fitted on its own (scale_search.py), then the group scales are rounded to
 integers times one float16 of the block, then the codes are rounded again with the scales as they
-are stored, and the float16 is refitted to those codes. All elements weigh the same.
+are stored, and the float16 is refitted to those codes. The error of an element weighs as much as
+its size and the mean size of its group: on trained models that costs less than equal weights.
 Each function takes float32 [M, 256] and gives uint8 [M, bytes of a block]; layouts: blocks_256.py.
 """
 
@@ -19,6 +20,7 @@ from homezoo.formats.scale_search import (
     fit_scale_and_minimum,
     inverse,
     linear_targets,
+    magnitudes,
     nearest_iq4,
     nearest_iq4_index,
     nearest_linear,
@@ -39,14 +41,17 @@ def _signed_block(
 
     Group scales run from `lowest_scale` to -lowest_scale - 1.
     """
-    fitted = fit_scale(_columns(x, size), nearest, targets).reshape(len(x), -1)  # [M, G]
+    columns = _columns(x, size)
+    weights = magnitudes(columns)
+    fitted = fit_scale(columns, nearest, targets, weights).reshape(len(x), -1)  # [M, G]
     d = round_to_half(peak(fitted.T) / lowest_scale)
     scales = np.clip(np.rint(fitted * inverse(d)[:, None]), lowest_scale, -lowest_scale - 1)
     inverses = inverse(d[:, None] * scales)
     scaled = x.reshape(len(x), -1, size) * inverses[..., None]  # [M, G, S]
     products = nearest(scaled) * scales[..., None]
-    along = (x.reshape(products.shape) * products).sum(axis=(1, 2))
-    squares = (products * products).sum(axis=(1, 2))
+    weighted = products * weights.T.reshape(products.shape)
+    along = (x.reshape(products.shape) * weighted).sum(axis=(1, 2))
+    squares = (products * weighted).sum(axis=(1, 2))
     refitted = round_to_half(along * inverse(squares))
     # The squared error is Σx² + d² Σproducts² - 2 d Σx·products.
     worse = refitted * (refitted * squares - 2 * along) >= d * (d * squares - 2 * along)
@@ -91,18 +96,24 @@ def iq4_xs(x: np.ndarray) -> np.ndarray:
 
 
 def _refit_line(
-    x: np.ndarray, products: np.ndarray, minima: np.ndarray, d: np.ndarray, dmin: np.ndarray
+    x: np.ndarray,
+    weights: np.ndarray,
+    products: np.ndarray,
+    minima: np.ndarray,
+    d: np.ndarray,
+    dmin: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """d, dmin [M] of least squared error for x ≈ d * products - dmin * minima, or the given ones.
 
-    x and products are [M, G, S], minima [M, G]. Solves the two normal equations in float64.
+    x, weights of the errors and products are [M, G, S], minima [M, G]. Solves the two normal
+    equations in float64.
     """
-    size = x.shape[2]
-    pp = (products * products).sum(axis=(1, 2), dtype=np.float64)
-    pm = (products.sum(axis=2, dtype=np.float64) * minima).sum(axis=1)
-    mm = (minima * minima).sum(axis=1, dtype=np.float64) * size
-    xp = (x * products).sum(axis=(1, 2), dtype=np.float64)
-    xm = (x.sum(axis=2, dtype=np.float64) * minima).sum(axis=1)
+    weighted = products * weights
+    pp = (products * weighted).sum(axis=(1, 2), dtype=np.float64)
+    pm = (weighted.sum(axis=2, dtype=np.float64) * minima).sum(axis=1)
+    mm = (minima * minima * weights.sum(axis=2, dtype=np.float64)).sum(axis=1)
+    xp = (x * weighted).sum(axis=(1, 2), dtype=np.float64)
+    xm = ((x * weights).sum(axis=2, dtype=np.float64) * minima).sum(axis=1)
     determinant = pp * mm - pm * pm
     solvable = determinant > 1e-6 * pp * mm  # else products and minima are nearly parallel
     safe = np.where(solvable, determinant, 1)
@@ -124,18 +135,24 @@ def _minima_block(
     Gives d, dmin [M]; scales, minima uint8 [M, G] of 0 to `largest_scale`; codes uint8 [M, 256]
     of 0 to `largest`.
     """
-    scale, minimum = fit_scale_and_minimum(_columns(x, size), largest)
+    columns = _columns(x, size)
+    weights = magnitudes(columns)
+    scale, minimum = fit_scale_and_minimum(columns, largest, weights)
     scale, minimum = scale.reshape(len(x), -1), minimum.reshape(len(x), -1)  # [M, G]
     d = round_to_half(scale.max(axis=1) / largest_scale)
     dmin = round_to_half(minimum.max(axis=1) / largest_scale)
     scales = np.minimum(np.rint(scale * inverse(d)[:, None]), largest_scale)
     minima = np.minimum(np.rint(minimum * inverse(dmin)[:, None]), largest_scale)
     grouped = x.reshape(len(x), -1, size)  # [M, G, S]
-    shifted = grouped + (dmin[:, None] * minima)[..., None]
-    codes = np.rint(shifted * inverse(d[:, None] * scales)[..., None])
-    codes = np.clip(codes, 0, largest)
-    d, dmin = _refit_line(grouped, codes * scales[..., None], minima, d, dmin)
-    packed = codes.astype(np.uint8).reshape(-1, 256)
+
+    def nearest(d: np.ndarray, dmin: np.ndarray) -> np.ndarray:
+        shifted = grouped + (dmin[:, None] * minima)[..., None]
+        codes = np.rint(shifted * inverse(d[:, None] * scales)[..., None])
+        return np.clip(codes, 0, largest)
+
+    products = nearest(d, dmin) * scales[..., None]
+    d, dmin = _refit_line(grouped, weights.T.reshape(grouped.shape), products, minima, d, dmin)
+    packed = nearest(d, dmin).astype(np.uint8).reshape(-1, 256)
     return d, dmin, scales.astype(np.uint8), minima.astype(np.uint8), packed
 
 

@@ -21,9 +21,8 @@ _NEAREST_IQ4 = np.abs(_CELLS[:, None] - IQ4_VALUES).argmin(axis=1).astype(np.uin
 # codebook, -127 (in steps of a hundredth of the range) and 113.
 IQ4_TARGETS = (*range(-141, -112, 2), 105, 113, 121)
 # Steps added to the largest code, tried in turn: a smaller scale clips the largest values of a
-# group and rounds all others finer. A wider range or a finer step gains less than 0.5 % of the
-# error on normal and Laplace values.
-_MINIMA_STEPS = (-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
+# group and rounds all others finer. Steps of a quarter cost two trained models 0.2 and 4 % in KL.
+_MINIMA_STEPS = tuple(step / 10 for step in range(-10, 11))
 
 Nearest = Callable[[np.ndarray], np.ndarray]
 
@@ -66,37 +65,54 @@ def peak(x: np.ndarray) -> np.ndarray:
     return np.take_along_axis(x, index[None], axis=0)[0]
 
 
-def fit_scale(x: np.ndarray, nearest: Nearest, targets: Sequence[float]) -> np.ndarray:
+def magnitudes(x: np.ndarray) -> np.ndarray:
+    """Weights of errors for values float32 [S, M], of the same shape: their size plus its mean.
+
+    A value that is large was made so by training, and stands for inputs that matter.
+    """
+    mean = np.sqrt((x * x).mean(axis=0))  # root mean square of each group
+    return np.asarray(np.abs(x) + mean + _TINY, np.float32)
+
+
+def fit_scale(
+    x: np.ndarray, nearest: Nearest, targets: Sequence[float], weights: np.ndarray | None = None
+) -> np.ndarray:
     """Signed scales for x ≈ scale * code: float32 [S, M] to float32 [M].
 
     For each target the codes are the nearest to x * target / peak. For given codes q the best scale
-    is Σxq / Σq², which lowers the squared error by (Σxq)² / Σq²: the target that lowers it most
-    is kept.
+    is Σwxq / Σwq², which lowers the squared error by (Σwxq)² / Σwq²: the target that lowers it most
+    is kept. `weights` w are [S, M], or all 1.
     """
+    weighted = x if weights is None else x * weights
     inverse_peak = inverse(peak(x))
     scale = np.zeros(x.shape[1], dtype=np.float32)
     best = np.zeros_like(scale)
     for target in targets:
         codes = nearest(x * (inverse_peak * np.float32(target)))
-        along = (x * codes).sum(axis=0)
-        candidate = along * inverse((codes * codes).sum(axis=0))
+        along = (weighted * codes).sum(axis=0)
+        squares = codes * codes if weights is None else codes * codes * weights
+        candidate = along * inverse(squares.sum(axis=0))
         gain = candidate * along
         better = gain > best
         scale[better], best[better] = candidate[better], gain[better]
     return scale
 
 
-def fit_scale_and_minimum(x: np.ndarray, largest: int) -> tuple[np.ndarray, np.ndarray]:
+def fit_scale_and_minimum(
+    x: np.ndarray, largest: int, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Scales and minima, both at least 0, for x ≈ scale * code - minimum: [S, M] to two [M].
 
     Codes run from 0 to `largest`. For each step the codes are those of a scale of range / (largest
     + step); for given codes scale and minimum are the least-squares line, or the best scale alone
-    where the line's minimum would be negative.
+    where the line's minimum would be negative. `weights` of squared errors are [S, M], or all 1.
     """
-    count = np.float32(x.shape[0])
+    weights = np.ones_like(x) if weights is None else weights
+    count = weights.sum(axis=0)
+    weighted = x * weights
     low = np.minimum(x.min(axis=0), 0)
     inverse_range = inverse(x.max(axis=0) - low)
-    sum_x = x.sum(axis=0)
+    sum_x = weighted.sum(axis=0)
     scale = np.zeros(x.shape[1], dtype=np.float32)
     minimum = np.maximum(-sum_x / count, 0)  # the best where all values are equal
     best = np.where(inverse_range > 0, np.float32(-np.inf), np.float32(np.inf))
@@ -104,8 +120,9 @@ def fit_scale_and_minimum(x: np.ndarray, largest: int) -> tuple[np.ndarray, np.n
         codes = np.clip(
             np.rint((x - low) * (inverse_range * np.float32(largest + step))), 0, largest
         )
-        sum_q, sum_qq = codes.sum(axis=0), (codes * codes).sum(axis=0)
-        sum_xq = (x * codes).sum(axis=0)
+        weighted_codes = codes * weights
+        sum_q, sum_qq = weighted_codes.sum(axis=0), (codes * weighted_codes).sum(axis=0)
+        sum_xq = (weighted * codes).sum(axis=0)
         slope = (count * sum_xq - sum_q * sum_x) * inverse(count * sum_qq - sum_q * sum_q)
         offset = (slope * sum_q - sum_x) / count
         alone = offset < 0
