@@ -3,6 +3,7 @@
 #   make test    installs what the tests need, then runs them (ALL=1: the slow ones too)
 #   make check   format, lint, types, structure, generated docs
 #   make test-llamaindex   tests homezoo.integrations.llama_index, with LlamaIndex beside .venv
+#   make test-extras   tests training, editing and conversion, with PyTorch and other extras beside .venv
 #   make bench   measures this machine
 # Everything is installed into .venv; nothing outside this folder is changed.
 
@@ -12,7 +13,7 @@ STAMPS := .venv/stamps
 NATIVE := CMakeLists.txt pyproject.toml $(wildcard native/*)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test test-llamaindex check bench docs clean
+.PHONY: demo test test-llamaindex test-extras check bench docs clean
 
 demo: $(STAMPS)/core
 	$(BIN)/homezoo run zookeeper "What does the lion eat?"
@@ -32,6 +33,23 @@ $(STAMPS)/llamaindex: $(STAMPS)/dev
 	.venv-llamaindex/bin/python .ci/join_venv.py $(CURDIR)/.venv
 	touch $@
 
+# .venv stays without PyTorch, as the core has to be tested without it. On Linux the CPU build is enough:
+# make test-extras TORCH="torch --index-url https://download.pytorch.org/whl/cpu"
+TORCH ?= torch==2.13.0
+EXTRAS_TESTS := tests/train tests/edit tests/compare tests/ops/test_autograd.py tests/models/test_gradients.py \
+  tests/models/test_zoo.py tests/models/test_against_transformers.py tests/context/test_load.py \
+  tests/zoo/test_convert_transformers.py tests/zoo/test_peft.py tests/zoo/test_peft_logits.py
+
+test-extras: $(STAMPS)/extras
+	.venv-extras/bin/python -m pytest -q $(if $(ALL),,-m "not slow") $(EXTRAS_TESTS)
+
+$(STAMPS)/extras: $(STAMPS)/dev
+	$(PYTHON) -m venv .venv-extras
+	.venv-extras/bin/python -m pip --disable-pip-version-check install -q $(TORCH)
+	.venv-extras/bin/python -m pip --disable-pip-version-check install -q matplotlib pyarrow pypdf peft trl
+	.venv-extras/bin/python .ci/join_venv.py $(CURDIR)/.venv
+	touch $@
+
 check: $(STAMPS)/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -46,7 +64,7 @@ docs: $(STAMPS)/core
 	$(BIN)/python docs/make_cli.py
 
 clean:
-	rm -rf .venv build dist
+	rm -rf .venv .venv-llamaindex .venv-extras build dist
 
 $(STAMPS)/venv:
 	$(PYTHON) -m venv .venv
