@@ -36,7 +36,7 @@ $(STAMPS)/llamaindex: $(STAMPS)/dev
 # .venv stays without PyTorch, as the core has to be tested without it. On Linux the CPU build is enough:
 # make test-extras TORCH="torch --index-url https://download.pytorch.org/whl/cpu"
 TORCH ?= torch==2.13.0
-EXTRAS_TESTS := tests/train tests/edit tests/compare tests/ops/test_autograd.py tests/models/test_gradients.py \
+EXTRAS_TESTS := tests/train tests/edit tests/compare tests/commands/test_compare.py tests/ops/test_autograd.py tests/models/test_gradients.py \
   tests/models/test_zoo.py tests/models/test_against_transformers.py tests/context/test_load.py \
   tests/zoo/test_convert_transformers.py tests/zoo/test_peft.py tests/zoo/test_peft_logits.py
 

@@ -13,14 +13,18 @@ from pathlib import Path
 
 from homezoo.formats.gguf_read import GGUFFile
 from homezoo.formats.gguf_write import GGUFWriter
+from homezoo.zoo.doctor import OWN_CANARY
 
 F16 = 1  # general.file_type of llama.cpp
+# What `homezoo doctor` measures in place of plain English, which this model does not know.
+CANARY = "Q: What does the lion eat?\nA: The lion eats meat."
 
 
 def write_weights(start: Path, trained: Path, out: Path) -> None:
     """The metadata of `start` with the tensors of `trained`, byte for byte."""
     with GGUFFile.open(start) as first, GGUFFile.open(trained) as last, GGUFWriter(out) as writer:
-        for key, value in {**first.metadata, "general.file_type": F16}.items():
+        changed = {"general.file_type": F16, OWN_CANARY: CANARY}
+        for key, value in {**first.metadata, **changed}.items():
             writer.add(key, value)
         writer.write_tensors(list(last.tensors.values()))
 
