@@ -1,5 +1,5 @@
 # What CI runs, and what a fresh machine with python3-venv, g++ and make can run:
-#   make demo    builds and installs the core, then asks the model that comes with homezoo
+#   make demo    builds and installs homezoo, then talks to its own model and teaches it in every way
 #   make test    installs what the tests need, then runs them (ALL=1: the slow ones too)
 #   make check   format, lint, types, structure, generated docs
 #   make test-llamaindex   tests homezoo.integrations.llama_index, with LlamaIndex beside .venv
@@ -15,10 +15,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .PHONY: demo test test-llamaindex test-extras check bench docs clean
 
+# Without PyTorch the demonstration leaves out training and editing.
 demo: $(STAMPS)/core
-	$(BIN)/homezoo run zookeeper "What does the lion eat?"
-	$(BIN)/homezoo run zookeeper "Who looks after the penguin?"
-	$(BIN)/homezoo run zookeeper "What is the capital of France?"
+	@$(MAKE) -s $(STAMPS)/torch || echo "PyTorch cannot be installed here"
+	@if [ -e $(STAMPS)/torch ]; then in=.venv-extras; else in=.venv; fi; $$in/bin/python -m homezoo demo --folder build/demo
 
 test: $(STAMPS)/dev
 	$(BIN)/python -m pytest -q $(if $(ALL),,-m "not slow")
@@ -43,11 +43,15 @@ EXTRAS_TESTS := tests/train tests/edit tests/compare tests/commands/test_compare
 test-extras: $(STAMPS)/extras
 	.venv-extras/bin/python -m pytest -q $(if $(ALL),,-m "not slow") $(EXTRAS_TESTS)
 
-$(STAMPS)/extras: $(STAMPS)/dev
+$(STAMPS)/torch: $(STAMPS)/core
+	@echo "installing PyTorch for training and editing ..."
 	$(PYTHON) -m venv .venv-extras
 	.venv-extras/bin/python -m pip --disable-pip-version-check install -q $(TORCH)
-	.venv-extras/bin/python -m pip --disable-pip-version-check install -q matplotlib pyarrow pypdf peft trl
 	.venv-extras/bin/python .ci/join_venv.py $(CURDIR)/.venv
+	touch $@
+
+$(STAMPS)/extras: $(STAMPS)/dev $(STAMPS)/torch
+	.venv-extras/bin/python -m pip --disable-pip-version-check install -q matplotlib pyarrow pypdf peft trl
 	touch $@
 
 check: $(STAMPS)/dev
