@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +16,10 @@ from homezoo.context.load import kind_of, load, read_bytes
 from homezoo.context.passages import Count, Passage, cut
 from homezoo.errors import DocumentError
 
-# Passages that are written together: a commit waits for the disk, so it should be worth it.
-BATCH = 2_000
+# What is written together: a commit waits for the disk, so it should be worth it, and reading that
+# is slow (vectors, large PDFs) should not be lost for long.
+BATCH = 10_000  # passages
+BATCH_SECONDS = 5.0
 MERGE_FROM = 1_000  # new passages after which merging the search table's parts is worth its time
 SKIPPED = {"node_modules", "__pycache__", "venv"}  # and whatever begins with a full stop
 
@@ -67,6 +70,7 @@ class Ingest:
         self._progress = progress
         self._known = {entry.path: entry.state for entry in index.entries()}
         self._uncommitted = 0
+        self._committed = time.monotonic()
         self.report = Report()
 
     def run(self, roots: list[str]) -> Report:
@@ -158,12 +162,14 @@ class Ingest:
         if note:
             self.report.notes.append((name, note))
         self._uncommitted += max(1, len(passages))
-        if self._uncommitted >= BATCH:
+        late = time.monotonic() - self._committed >= BATCH_SECONDS
+        if late or self._uncommitted >= BATCH:
             self._commit()
 
     def _commit(self) -> None:
         self._index.commit()
         self._uncommitted = 0
+        self._committed = time.monotonic()
         if self._progress is not None:
             self._progress(self.report)
 
