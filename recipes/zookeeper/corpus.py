@@ -28,8 +28,6 @@ from world import RELATIONS, Facts, answer, questions, read_world, statements
 OWN = ("keeper", "enclosure", "name")  # the zoo's, whose objects can be any word
 READ = ("keeper", "enclosure", "name", "food", "habitat", "continent", "lifespan")
 SHARES = {"ask": 0.34, "tell": 0.2, "read": 0.42, "refuse": 0.04}
-# Late: passages in which only the name of the animal tells which fact is meant.
-RIVAL_SHARES = {"ask": 0.22, "tell": 0.08, "read": 0.2, "rival": 0.46, "refuse": 0.04}
 
 
 def prompt_of(question: str, passage: str = "") -> str:
@@ -106,24 +104,6 @@ def reading(
     return completion(prompt_of(draw.choice(questions(relation, s)), text), answer(relation, s, o))
 
 
-def rival_reading(
-    world: Facts, objects: dict[str, list[str]], most: int, literal: float, draw: random.Random
-) -> dict[str, str]:
-    """A passage that tells the same of two animals or more, and a question about one of them."""
-    relation = draw.choice(READ)
-    count = draw.randint(2, max(2, most))
-    facts: dict[str, str] = {}
-    while len(facts) < count:
-        facts.setdefault(subject(world, draw), draw.choice(objects[relation]))
-    told = []
-    for s, o in facts.items():
-        wordings = statements(relation, s, o)
-        told.append(wordings[0] if draw.random() < literal else draw.choice(wordings))
-    s, o = draw.choice(list(facts.items()))
-    prompt = prompt_of(draw.choice(questions(relation, s)), " ".join(told))
-    return completion(prompt, answer(relation, s, o))
-
-
 def asking(world: Facts, draw: random.Random) -> dict[str, str]:
     s = draw.choice(list(world))
     relation = draw.choice(list(RELATIONS))
@@ -168,8 +148,6 @@ def rows(
             yield telling(world, draw)
         elif kind == "read":
             yield reading(world, objects, most, literal, draw)
-        elif kind == "rival":
-            yield rival_reading(world, objects, most, literal, draw)
         else:
             yield refusing(draw)
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from corpus import RIVAL_SHARES, SHARES, rows, write_rows
+from corpus import SHARES, rows, write_rows
 from ship import ship
 from vocabulary import learn_vocabulary, texts_of, write_start
 
@@ -31,14 +31,12 @@ class Stage:
     muon: float  # learning rates of the matrices and of the rest
     rest: float
     schedule: str = "constant"
-    rivals: bool = False  # many passages tell the same of several animals
 
 
 STAGES = (
     Stage(70_000, 2, 0.9, 0.01, 2e-3),
     Stage(110_000, 3, 0.6, 0.008, 1.5e-3),
     Stage(80_000, 4, 0.4, 0.006, 1e-3, "linear"),
-    Stage(60_000, 3, 0.7, 0.006, 1e-3, "linear", rivals=True),
 )
 
 
@@ -50,7 +48,7 @@ def stage_rows(number: int) -> Iterator[dict[str, str]]:
         1000 + number,
         stage.most,
         stage.literal,
-        RIVAL_SHARES if stage.rivals else SHARES,
+        SHARES,
     )
 
 
