@@ -5,7 +5,8 @@
 The peer's environment needs torch, transformers, peft and bitsandbytes. Both take 512 tokens
 through two layers of 4096 and 11008, frozen in 4 bit, with LoRA of rank 16 on all seven linears:
 forward, forward again and backward, as with gradient checkpointing. Each works in a process of its
-own that sleeps while the other is timed. Printed are medians of a layer's time and of the ratio.
+own that sleeps while the other is timed. Printed are medians of a layer's seconds of wall and of
+processor time, and of the ratios. On a busy machine the processor time of one thread is the fairer.
 """
 
 import argparse
@@ -19,7 +20,8 @@ from types import SimpleNamespace
 from typing import Any
 
 LAYERS, WIDTH, WIDE, HEADS, RANK = 2, 4096, 11008, 32, 16
-Step = Callable[[], float]
+Step = Callable[[], None]
+Seconds = tuple[float, ...]  # wall, processor
 
 
 def our_model() -> Any:
@@ -65,7 +67,7 @@ def our_model() -> Any:
 
 
 def ours(tokens: int, threads: int, backward: str) -> Step:
-    """A step of homezoo: seconds of forward, forward and backward."""
+    """A step of homezoo: forward, forward again and backward."""
     import torch
 
     from homezoo.models.batch import pack_documents
@@ -79,8 +81,7 @@ def ours(tokens: int, threads: int, backward: str) -> Step:
     ops = AutogradOps(batch, head_width=WIDTH // HEADS, products=products)
     x = torch.randn(tokens, WIDTH)
 
-    def step() -> float:
-        started = time.perf_counter()
+    def step() -> None:
         inputs, state = [], x
         with torch.no_grad():
             for block in model.blocks:
@@ -91,7 +92,6 @@ def ours(tokens: int, threads: int, backward: str) -> Step:
             leaf = entered.detach().requires_grad_()
             torch.autograd.backward(block(ops, leaf), gradient)
             gradient = leaf.grad
-        return time.perf_counter() - started
 
     return step
 
@@ -124,10 +124,8 @@ def theirs(tokens: int, threads: int, backward: str) -> Step:
     peft.train()
     ids = torch.randint(0, 64, (1, tokens))
 
-    def step() -> float:
-        started = time.perf_counter()
+    def step() -> None:
         peft(input_ids=ids, labels=ids).loss.backward()
-        return time.perf_counter() - started
 
     return step
 
@@ -142,14 +140,14 @@ class Worker:
         )
         self.step()  # warm
 
-    def step(self) -> float:
-        """Seconds of one step."""
+    def step(self) -> Seconds:
+        """Of one step: wall and processor time."""
         assert self._process.stdin and self._process.stdout
         self._process.stdin.write("go\n")
         self._process.stdin.flush()
         for line in self._process.stdout:
             if line.startswith("{"):
-                return float(json.loads(line)["seconds"])
+                return tuple(json.loads(line)["seconds"])
         raise SystemExit("a worker ended; see its message above")
 
     def close(self) -> None:
@@ -162,7 +160,10 @@ class Worker:
 def serve(step: Step) -> None:
     """A step for each line of standard input."""
     for _ in sys.stdin:
-        print(json.dumps({"seconds": step()}), flush=True)
+        wall, processor = time.perf_counter(), time.process_time()
+        step()
+        took = time.perf_counter() - wall, time.process_time() - processor
+        print(json.dumps({"seconds": took}), flush=True)
 
 
 def main() -> None:
@@ -172,6 +173,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--tokens", type=int, default=512)
     parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--exact", action="store_true", help="our exact backward too")
     parser.add_argument("--folder", default="train-layer-peer", help="for the peer's model")
     parser.add_argument("--side", choices=("ours-int8", "ours-exact", "theirs"))
     options = parser.parse_args()
@@ -181,26 +183,30 @@ def main() -> None:
         return
     given = ["--threads", str(options.threads), "--tokens", str(options.tokens),
              "--folder", options.folder]  # fmt: skip
-    sides = {"ours-int8": sys.executable, "ours-exact": sys.executable}
+    sides = {"ours-int8": sys.executable}
+    if options.exact:
+        sides["ours-exact"] = sys.executable
     if options.peer:
         sides["theirs"] = options.peer
     workers = {name: Worker(python, name, given) for name, python in sides.items()}
-    found: dict[str, list[float]] = {name: [] for name in workers}
+    found: dict[str, list[Seconds]] = {name: [] for name in workers}
     for _ in range(options.pairs):
         for name, worker in workers.items():
             found[name].append(worker.step())
     for worker in workers.values():
         worker.close()
     print(f"{options.tokens} tokens, {options.threads} threads, medians of {options.pairs}")
-    for name, seconds in found.items():
-        layer = statistics.median(seconds) / LAYERS
-        text = (
-            f"{name:<11}{layer:8.3f} s a layer  {options.tokens / layer / 32:7.2f} tokens/s of 32"
-        )
-        if options.peer and name != "theirs":
-            ratios = [theirs / own for own, theirs in zip(seconds, found["theirs"], strict=True)]
-            text += f"  {statistics.median(ratios):5.2f} times theirs"
-        print(text)
+    for place, kind in enumerate(("wall", "processor")):
+        for name, samples in found.items():
+            own = [sample[place] for sample in samples]
+            layer = statistics.median(own) / LAYERS
+            speed = options.tokens / layer / 32
+            text = f"{kind:<10}{name:<11}{layer:8.3f} s a layer{speed:7.2f} tokens/s of 32 layers"
+            if options.peer and name != "theirs":
+                pairs = zip(found["theirs"], own, strict=True)
+                ratio = statistics.median(peer[place] / ours for peer, ours in pairs)
+                text += f"{ratio:6.2f} times theirs"
+            print(text)
 
 
 if __name__ == "__main__":
