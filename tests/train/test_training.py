@@ -106,6 +106,20 @@ def test_one_command_teaches_and_leaves_the_base_alone(
     entries = read_journal(Files(out).log)
     assert len(entries) == 30 and entries[0]["loss"] > 2 > entries[-1]["loss"]
     assert not Files(out).checkpoint.exists()
+    with Model.open(base_path, threads=1) as model:
+        before_it = _answers(model)
+        name = model.attach(out)
+        assert _right(_answers(model)) >= 7 > _right(before_it)
+        model.detach(name)
+        assert _answers(model) == before_it
+
+
+def _answers(model: Model) -> list[str]:
+    return [model.generate(f"{name} has a", max_tokens=8, temperature=0.0).text for name in NAMES]
+
+
+def _right(answers: list[str]) -> int:
+    return sum(f" {pet}." in text for pet, text in zip(PETS, answers, strict=True))
 
 
 def test_the_same_seed_gives_the_same_adapter_bit_for_bit(
@@ -188,10 +202,9 @@ def test_every_weight_of_a_small_model(
     train(base_path, examples, out, lambda step: losses.append(step.loss), **chosen)
     assert losses[-1] < 0.3
     with Model.open(out) as model:
-        answers = [model.generate(f"{name} has a", max_tokens=8, temperature=0.0).text
-                   for name in NAMES]  # fmt: skip
+        answers = _answers(model)
         assert model.metadata["general.dataset.0.name"] == "pets.jsonl"
-    assert sum(f" {pet}." in text for pet, text in zip(PETS, answers, strict=True)) >= 7
+    assert _right(answers) >= 7
 
 
 def test_a_dry_run_prints_memory_tokens_time_and_money(
