@@ -190,3 +190,17 @@ def test_an_adapter_states_the_licence_of_its_own_data() -> None:
         ("data", "cc-by-4.0"),
         ("adapter", None),
     ]
+
+
+def test_alpacoom_is_not_for_commerce_whatever_it_is_called() -> None:
+    metadata = {
+        "general.type": "adapter",
+        "general.name": "alpacoom",
+        "general.base_model.0.name": "bloom-7b1",
+        "general.dataset.0.name": "alpaca_data.json",
+        "homezoo.data.licence": "as its authors say",
+    }
+    chain = trace(metadata, {}, "x")
+    stated = [link.stated for link in chain]
+    assert "bigscience-bloom-rail-1.0" in stated and "cc-by-nc-4.0" in stated
+    assert report(chain)["permits"]["commercial"] == "no"

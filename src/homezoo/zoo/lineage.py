@@ -5,6 +5,7 @@ Read from the file's own metadata (keys `general.license*`, `general.base_model.
 model card beside it, then the tables of well-known licences and origins.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from homezoo.zoo.licence_table import UNKNOWN, Licence, Permits, find_licence
 from homezoo.zoo.model_card import card_licence, card_names
 
 MAX_LISTED = 64  # bases or data sets of one file; more are a mistake or an attack
+_DATA_FILE = re.compile(r"\.(jsonl?|parquet|csv|txt)$")
 _FILE, _CARD = "the file's metadata", "the model card"
 
 
@@ -60,7 +62,8 @@ def trace(metadata: Mapping[str, Any], card: Mapping[str, Any], name: str) -> li
         for link in _origin("base", base, known_model):
             chain.setdefault((link.role, _plain(link.name)), link)
     for item in data[:MAX_LISTED]:
-        for link in _origin("data", item, known_data):
+        name = _DATA_FILE.sub("", item)  # what is known as alpaca_data comes as alpaca_data.json
+        for link in _origin("data", name if known_data(name) else item, known_data):
             if link.stated is None and stated:  # an adapter's own note of what it was taught with
                 link = Link(link.role, link.name, stated, _FILE)
             chain.setdefault((link.role, _plain(link.name)), link)
