@@ -151,6 +151,13 @@ def test_the_way_to_a_set_of_facts_leaves_no_trace_in_the_file(
     for name, pair in first.deltas.items():
         for one, other in zip(pair, second.deltas[name], strict=True):
             assert abs(one - other).max() < 1e-5 * abs(one).max()
+    half = tmp_path / "half.gguf"
+    run("edit", "build", at_once, "-o", half, *shared, "--dtype", "f16")
+    for name, (a, b) in read_adapter(half).deltas.items():
+        exact = first.deltas[name][1] @ first.deltas[name][0]
+        assert abs(exact - b @ a).max() < 1e-3 * abs(exact).max()
+    message = run("edit", "build", at_once, "-o", half, *shared, "--dtype", "q8_0", status=1)
+    assert "rows of 172 elements" in message
     again = tmp_path / "again.gguf"
     run("edit", "build", at_once, "-o", again, *shared)
     assert again.read_bytes() == (tmp_path / "a.gguf").read_bytes()

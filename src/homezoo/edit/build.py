@@ -83,13 +83,14 @@ def _solve_layer(
     return solve(keys, residuals, covariance, profile.strength, profile.method, history)
 
 
-def deltas_of(updates: Mapping[int, Update]) -> dict[str, Pair]:
-    """Float32 pairs by the name of their weight, all of one rank.
+def deltas_of(updates: Mapping[int, Update], multiple: int = 1) -> dict[str, Pair]:
+    """Float32 pairs by the name of their weight, all of one rank that is such a multiple.
 
     Rank is made equal with rows of zeros, so that alpha = rank is a scale of 1 for every reader.
     """
     updates = {layer: reduce_rank(update) for layer, update in updates.items()}
     rank = max((len(update.a) for update in updates.values()), default=0)
+    rank = -(-rank // multiple) * multiple
     found = {}
     for layer, update in updates.items():
         a = np.zeros((rank, update.a.shape[1]), np.float32)
@@ -107,9 +108,13 @@ def make_adapter(
     digest: str,
     facts: int,
     base_name: str | None = None,
+    multiple: int = 1,
 ) -> Adapter:
-    """The adapter to write. EditError when no fact is active: there is nothing to build."""
-    deltas = deltas_of(updates)
+    """The adapter to write, its rank a multiple of `multiple`.
+
+    EditError when no fact is active: there is nothing to build.
+    """
+    deltas = deltas_of(updates, multiple)
     if not deltas:
         raise EditError("the ledger has no active fact, so there is no adapter: use the base as is")
     rank = next(iter(deltas.values()))[0].shape[0]

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from homezoo.errors import AdapterError, UnsupportedError
+from homezoo.formats.block_quantize import quantize
 from homezoo.formats.block_types import BlockType
 from homezoo.formats.blocks import dequantize
 from homezoo.formats.gguf_read import GGUFFile
@@ -152,10 +153,11 @@ def _floats(path: str | Path, tensor: Tensor) -> np.ndarray:
     return np.array(dequantize(tensor.type, tensor.data).reshape(tensor.shape), np.float32)
 
 
-def write_adapter(path: str | Path, adapter: Adapter) -> None:
-    """Writes the file in F32: whole, or not at all. GGUFError for what cannot be written.
+def write_adapter(path: str | Path, adapter: Adapter, type: BlockType = BlockType.F32) -> None:
+    """Writes the file: whole, or not at all. GGUFError for what cannot be written.
 
-    llama.cpp opens it with --lora. What `read_adapter` gives of it is the same, bit for bit.
+    llama.cpp opens it with --lora. In F32 what `read_adapter` gives of it is the same, bit for bit;
+    other types round, and Q8_0 needs widths and ranks that are multiples of 32.
     """
     with GGUFWriter(path) as writer:
         writer.add("general.architecture", adapter.architecture)
@@ -168,8 +170,9 @@ def write_adapter(path: str | Path, adapter: Adapter) -> None:
             writer.add(key, value)
         for name, pair in adapter.deltas.items():
             for ending, array in zip(_ENDINGS, pair, strict=True):
-                writer.declare(f"{name}{_WEIGHT}{ending}", BlockType.F32, array.shape)
+                writer.declare(f"{name}{_WEIGHT}{ending}", type, array.shape)
         for name, pair in adapter.deltas.items():
             for ending, array in zip(_ENDINGS, pair, strict=True):
                 data = np.ascontiguousarray(array, np.float32)
-                writer.write(f"{name}{_WEIGHT}{ending}", data)
+                blocks = data if type is BlockType.F32 else quantize(type, data)
+                writer.write(f"{name}{_WEIGHT}{ending}", blocks)
