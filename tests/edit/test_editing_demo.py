@@ -23,7 +23,7 @@ LABEL = "http://www.w3.org/2000/01/rdf-schema#label"
 def zookeeper() -> Path:
     """The bundled zookeeper, or the file that HOMEZOO_ZOOKEEPER names."""
     given = os.environ.get("HOMEZOO_ZOOKEEPER")
-    found = sorted((ROOT / "src" / "homezoo" / "bundled").glob("zookeeper*.gguf"))
+    found = sorted((ROOT / "src" / "homezoo" / "bundled").glob("zookeeper/*.gguf"))
     if not given and not found:
         pytest.skip("the zookeeper is not in the package yet")
     return Path(given) if given else found[0]
@@ -49,6 +49,7 @@ def ordinary_text(path: Path) -> str:
     return "\n".join(lines)
 
 
+@pytest.mark.slow
 def test_ten_animals_move_and_one_comes_back(
     run: Run,
     zookeeper: Path,

@@ -80,7 +80,7 @@ def _solve_layer(
     if held is not None and profile.protected > 0:
         kept = held.keys[~free[held.facts]].astype(np.float64)
         history = kept * profile.protected**0.5
-    return solve(keys, residuals, covariance, profile.strength, profile.method, history)
+    return solve(keys, residuals, covariance, profile.strength, profile.method, history, True)
 
 
 def deltas_of(updates: Mapping[int, Update], multiple: int = 1) -> dict[str, Pair]:

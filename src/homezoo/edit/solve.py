@@ -49,22 +49,26 @@ def solve(
     strength: float,
     method: Method = "memit",
     history: np.ndarray | None = None,
+    overwrite: bool = False,
 ) -> Update:
     """The update for n units, by any method.
 
     `covariance` [K, K] is E[k kᵀ] over ordinary text, made invertible; `strength` is λ, how many
     pseudo-tokens of it protect the past. `history` [m, K] are keys of earlier batches, whose
-    answers stay. Raises OptionError for an unknown method or arrays that do not fit each other.
+    answers stay. With `overwrite` a float64 covariance is used up. Raises OptionError for an
+    unknown method or arrays that do not fit each other.
     """
     keys, residuals = np.asarray(keys, np.float64), np.asarray(residuals, np.float64)
     _check(keys, residuals, covariance, strength)
     if not len(keys):
         return Update(np.zeros((0, len(covariance))), np.zeros((residuals.shape[1], 0)))
     if method == "memit":
-        protected = strength * covariance
+        if not overwrite:
+            covariance = covariance.copy()
+        covariance *= strength
         if history is not None and len(history):
-            protected += history.T @ history
-        return ridge(keys, residuals, protected)
+            covariance += history.T @ history
+        return ridge(keys, residuals, covariance, overwrite=True)
     if method in ("rome", "emmet"):
         if method == "rome" and len(keys) != 1:
             raise OptionError(f"rome writes one unit at a time; found {len(keys)}: use emmet")
@@ -75,14 +79,18 @@ def solve(
 
 
 def ridge(
-    keys: np.ndarray, residuals: np.ndarray, protected: np.ndarray, dual: bool | None = None
+    keys: np.ndarray,
+    residuals: np.ndarray,
+    protected: np.ndarray,
+    dual: bool | None = None,
+    overwrite: bool = False,
 ) -> Update:
     """R Kᵀ (P + K Kᵀ)⁻¹ with P [K, K] = λC and what else is protected.
 
     By the dual form while there are fewer units than K: U = P⁻¹K, a = (I + KᵀU)⁻¹ Uᵀ, b = R.
     """
     if len(keys) < keys.shape[1] if dual is None else dual:
-        spread = Factor(protected).solve(keys.T)  # U, [K, n]
+        spread = Factor(protected, overwrite).solve(keys.T)  # U, [K, n]
         gram = keys @ spread  # G, [n, n]
         gram[np.diag_indices(len(gram))] += 1.0
         return Update(np.linalg.solve(gram, spread.T), residuals.T.copy())
