@@ -17,7 +17,7 @@ from homezoo.zoo.doctor import OWN_CANARY
 
 F16 = 1  # general.file_type of llama.cpp
 # What `homezoo doctor` measures in place of plain English, which this model does not know.
-CANARY = "Q: What does the lion eat?\nA: The lion eats meat."
+CANARY = "The lion eats meat. The lion is a kind of mammal. The lion comes from Africa."
 
 
 def write_weights(start: Path, trained: Path, out: Path) -> None:
