@@ -123,6 +123,7 @@ void bind_program(nb::module_& m) {
       .def("select", &Program::select, "x"_a)
       .def("finish", &Program::finish, "output"_a)
       .def("width", &Program::width, "value"_a)
+      .def("buffer_bytes", &Program::buffer_bytes, "tokens"_a, "rows"_a)
       .def_prop_ro("memory_bytes", &Program::memory_bytes)
       .def("run", &run, array("tokens"), array("positions"), array("sequences"), array("blocks"), array("rows"),
            array("strengths") = nb::none(), "The output for a batch: float32 [rows or tokens, width].");

@@ -74,17 +74,28 @@ void Program::check(const BatchView& b) const {
       refuse("row " + std::to_string(b.rows[i]) + " is outside the batch of " + std::to_string(b.token_count));
 }
 
-void Program::place(Step& step, const BatchView& batch, float* out) {
-  std::vector<size_t> size(size_t(slots_), 0), start(size_t(slots_), 0);
+// Where each slot begins in the arena for so many tokens and rows; at the end the arena's bytes.
+std::vector<size_t> Program::layout(int tokens, int rows) const {
+  std::vector<size_t> size(size_t(slots_), 0), start(size_t(slots_) + 1, 0);
   for (const Value& v : values_) {
     size_t& bytes = size[size_t(v.slot)];
-    bytes = std::max(bytes, to_line(v.bytes * size_t(v.domain == Domain::tokens ? batch.token_count : batch.row_count)));
+    bytes = std::max(bytes, to_line(v.bytes * size_t(v.domain == Domain::tokens ? tokens : rows)));
   }
-  size_t total = kLine;
-  for (size_t i = 0; i < size.size(); i++) start[i] = total - kLine, total += size[i];
-  if (arena_.size() < total) {
+  for (size_t i = 0; i < size.size(); i++) start[i + 1] = start[i] + size[i];
+  start.back() += kLine;  // to begin on a line
+  return start;
+}
+
+size_t Program::buffer_bytes(int tokens, int rows) const {
+  if (output_ < 0) refuse("the program has no output yet");
+  return layout(tokens, rows).back() + scratch_.size();
+}
+
+void Program::place(Step& step, const BatchView& batch, float* out) {
+  const std::vector<size_t> start = layout(batch.token_count, batch.row_count);
+  if (arena_.size() < start.back()) {
     arena_.clear();
-    arena_.resize(total);
+    arena_.resize(start.back());
   }
   step.memory.resize(values_.size());
   for (size_t v = 0; v < values_.size(); v++)

@@ -106,6 +106,7 @@ class Program {
   int output_width() const { return values_[size_t(output_)].width; }
   int width(int value) const;
   size_t memory_bytes() const { return arena_.capacity(); }
+  size_t buffer_bytes(int tokens, int rows) const;  // what a batch of so many needs beside its output
   void run(const BatchView& batch, float* out);  // out [rows or tokens, output width]
   bool output_by_row() const { return values_[size_t(output_)].domain == Domain::rows; }
 
@@ -134,6 +135,7 @@ class Program {
   bool depends(const Stage& stage, const Operation& op) const;
   int rounded(int x, Rounding rounding);
   int slots_of(int routing, const char* operation) const;
+  std::vector<size_t> layout(int tokens, int rows) const;
   void place(Step& step, const BatchView& batch, float* out);
   void check(const BatchView& batch) const;
   void work(Step& step, int thread);

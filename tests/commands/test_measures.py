@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from homezoo.commands.bench import private_bytes
 from homezoo.commands.main import main
 from homezoo.commands.perplexity import estimate
+from homezoo.ops.memory import private_memory
 from homezoo.run.model import Model
 
 TEXT = "Once upon a time, there was a little girl named Lily. She loved to play in the park. " * 12
@@ -83,9 +83,9 @@ def test_bench_for_people(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells private memory simply")
 def test_private_memory_grows_with_what_is_allocated() -> None:
-    before = private_bytes()
+    before = private_memory()
     block = np.ones(20_000_000, np.uint8)
-    after = private_bytes()
+    after = private_memory()
     assert before is not None
     assert after is not None
     assert 19_000_000 < after - before < 40_000_000

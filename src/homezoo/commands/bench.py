@@ -24,6 +24,7 @@ from homezoo.commands.options import (
 )
 from homezoo.errors import OptionError
 from homezoo.ops.limits import MachineLimits, measure_limits
+from homezoo.ops.memory import private_memory
 from homezoo.run.answer import Timings
 from homezoo.run.backend import default_threads
 from homezoo.run.model import Model
@@ -184,7 +185,7 @@ def measure(
         model.encode_prompt("ready?")  # builds the encoder, which the first prompt would wait for
         load_seconds = time.perf_counter() - start
         timings = [_time_one(model, prompt, options, seed) for seed in range(repeats)]
-        private = private_bytes()
+        private = private_memory()
         weights = _decode_bytes(model)
     prefill = [timing.prefill_tokens_per_second for timing in timings]
     decode = [timing.decode_tokens_per_second for timing in timings]
@@ -225,18 +226,3 @@ def _time_one(model: Model, prompt: int, options: GenerationOptions, seed: int) 
     tokens = random.integers(0, vocab_size, prompt).tolist()
     tokens[0] = seed % vocab_size  # each repeat differs from its first token on
     return model.generate(tokens, options).timings
-
-
-def private_bytes() -> int | None:
-    """Memory of this process that no file backs, in bytes; None where the system does not tell.
-
-    Linux: RssAnon of /proc/self/status (proc_pid_status(5)).
-    """
-    try:
-        status = Path("/proc/self/status").read_text("ascii", "replace")
-    except OSError:
-        return None
-    for line in status.splitlines():
-        if line.startswith("RssAnon:"):
-            return int(line.split()[1]) * 1024
-    return None

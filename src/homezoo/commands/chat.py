@@ -18,11 +18,13 @@ from homezoo.commands.options import (
     CacheOption,
     ContextOption,
     DraftOption,
+    MemoryOption,
     ModelArgument,
     PromptCacheOption,
     SystemOption,
     TemplateOption,
     ThreadsOption,
+    bytes_of,
     with_generation_options,
 )
 from homezoo.commands.run import speed_line, use_template
@@ -53,6 +55,7 @@ def command(
     threads: ThreadsOption = None,
     context: ContextOption = None,
     cache: CacheOption = CacheFormat.F16,
+    memory: MemoryOption = None,
     draft: DraftOption = None,
     prompt_cache: PromptCacheOption = False,
     plain: PlainOption = False,
@@ -67,7 +70,12 @@ def command(
     helper = None if draft is None else find_model(draft)
     with (
         Model.open(
-            path, threads=threads, context=context, cache=cache.value, draft=helper
+            path,
+            threads=threads,
+            context=context,
+            cache=cache.value,
+            draft=helper,
+            memory=bytes_of(memory),
         ) as opened,
         stored_prompts(opened, prompt_cache),
     ):

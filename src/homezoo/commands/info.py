@@ -15,8 +15,8 @@ from homezoo.formats.gguf_read import GGUFFile
 from homezoo.formats.tensor import Tensor
 from homezoo.models.cache import CACHE_TYPES
 from homezoo.models.config import ModelConfig
+from homezoo.models.footprint import footprint, position_bytes, whole_blocks
 from homezoo.models.load import load_model
-from homezoo.ops.protocol import BLOCK_POSITIONS
 
 ContextOption = Annotated[
     int | None,
@@ -80,20 +80,19 @@ def _running(file: GGUFFile, context: int | None) -> dict[str, Any]:
             name, kind = next(iter(file.unsupported.items()))
             raise HomezooError(f"tensor {name} is in format {kind}, which homezoo cannot compute")
         config = load_model(file).config
+        positions = config.context_length if context is None else context
+        plan = footprint(file, file.file_bytes, positions)
     except HomezooError as error:
         return {"runs": False, "reason": str(error), "memory": None}
-    positions = config.context_length if context is None else context
-    memory = {f"cache_{type}_bytes": _cache_bytes(config, positions, type) for type in CACHE_TYPES}
-    return {"runs": True, "reason": None, "memory": {"context": positions, **memory}}
+    caches = {f"cache_{type}_bytes": _cache_bytes(config, positions, type) for type in CACHE_TYPES}
+    rest = {"beside_cache_bytes": plan.total - plan.cache, "total_bytes": plan.total}
+    return {"runs": True, "reason": None, "memory": {"context": positions, **caches, **rest}}
 
 
 def _cache_bytes(config: ModelConfig, positions: int, type: str) -> int | None:
     """Keys and values of `positions` in whole blocks; None where heads do not fit the format."""
-    if config.head_width % CACHE_TYPES[type].block_size:
-        return None
-    whole = -(-positions // BLOCK_POSITIONS) * BLOCK_POSITIONS
-    row = CACHE_TYPES[type].row_bytes(config.head_width)
-    return 2 * config.layers * config.kv_heads * whole * row
+    each = position_bytes(config, type)
+    return None if each is None else each * config.layers * whole_blocks(positions)
 
 
 def _mix(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, int]]:
@@ -173,7 +172,8 @@ def _memory_line(memory: dict[str, int | None]) -> str:
         for type in CACHE_TYPES
         if (size := memory[f"cache_{type}_bytes"]) is not None
     )
-    return f"the mapped file, and a cache of {caches} for {memory['context']:,} tokens"
+    rest = show_bytes(memory["beside_cache_bytes"] or 0)
+    return f"{rest} with the mapped file, and a cache of {caches} for {memory['context']:,} tokens"
 
 
 def show_bytes(size: int) -> str:

@@ -14,6 +14,7 @@ WORDS = {
     "chat": "Talk with a model.",
     "pull": "Fetch a model from the Hugging Face hub, or show what there is.",
     "list": "Show the models on this machine.",
+    "fit": "Say what a model will need here, before it is fetched.",
     "licence": "Say where a model comes from and what its licences permit.",
     "doctor": "Look for faults that make a model answer badly, and mend what can be.",
     "info": "Say what a model file is, and what it needs.",

@@ -50,6 +50,10 @@ AdapterOption = Annotated[
         metavar="FILE[:SCALE]",
     ),
 ]
+MemoryOption = Annotated[
+    float | None,
+    typer.Option(help="GB of memory to keep within; what the machine has without it"),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 PromptCacheOption = Annotated[
     bool,
@@ -86,6 +90,13 @@ _CONSTRAINTS: dict[str, tuple[Callable[[str], Constraint], str, str]] = {
     ),
 }
 _PANEL = "How the answer is chosen"
+
+
+def bytes_of(memory: float | None) -> float | None:
+    """Bytes of what --memory gives in GB; OptionError for none or less."""
+    if memory is not None and memory <= 0:
+        raise OptionError(f"--memory is {memory:g}; expected GB above 0")
+    return None if memory is None else memory * 1e9
 
 
 def with_generation_options(command: Callable[..., None]) -> Callable[..., None]:

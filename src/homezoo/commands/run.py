@@ -18,11 +18,13 @@ from homezoo.commands.options import (
     ContextOption,
     DraftOption,
     JsonOption,
+    MemoryOption,
     ModelArgument,
     PromptCacheOption,
     SystemOption,
     TemplateOption,
     ThreadsOption,
+    bytes_of,
     read_text,
     with_generation_options,
 )
@@ -62,6 +64,7 @@ def command(
     threads: ThreadsOption = None,
     context: ContextOption = None,
     cache: CacheOption = CacheFormat.F16,
+    memory: MemoryOption = None,
     draft: DraftOption = None,
     prompt_cache: PromptCacheOption = False,
     as_json: JsonOption = False,
@@ -76,7 +79,12 @@ def command(
     start = time.perf_counter()
     with (
         Model.open(
-            path, threads=threads, context=context, cache=cache.value, draft=helper
+            path,
+            threads=threads,
+            context=context,
+            cache=cache.value,
+            draft=helper,
+            memory=bytes_of(memory),
         ) as opened,
         stored_prompts(opened, prompt_cache),
     ):

@@ -37,8 +37,10 @@ class Header:
     data_start: int  # byte of the file from which tensor offsets count
 
 
-def read_header(data: memoryview, path: Path, budget: Budget) -> Header:
-    """Parse and check the header in the bytes of a whole file.
+def read_header(
+    data: memoryview, path: Path, budget: Budget, file_bytes: int | None = None
+) -> Header:
+    """Parse and check the header in the bytes of a whole file, or in the first of `file_bytes`.
 
     Raises GGUFError, which begins with `path` and says what is wrong where, for any unsound file.
     """
@@ -46,12 +48,12 @@ def read_header(data: memoryview, path: Path, budget: Budget) -> Header:
         raise GGUFError(f"{path} {describe_kind(bytes(data[:_KIND_BYTES]))}")
     cursor = Cursor(data, budget)
     try:
-        return _read_checked(cursor)
+        return _read_checked(cursor, len(data) if file_bytes is None else file_bytes)
     except GGUFError as error:
         raise GGUFError(f"{path}: {error}") from None
 
 
-def _read_checked(cursor: Cursor) -> Header:
+def _read_checked(cursor: Cursor, file_bytes: int) -> Header:
     cursor.skip(len(MAGIC), "the magic")
     version = cursor.u32("the version")
     if version not in VERSIONS:
@@ -72,7 +74,7 @@ def _read_checked(cursor: Cursor) -> Header:
     alignment = _alignment(metadata)
     table = read_table(cursor, tensor_count, alignment)
     data_start = -(-cursor.position // alignment) * alignment
-    check_places(table, len(cursor.data) - data_start)
+    check_places(table, file_bytes - data_start)
     return Header(version, alignment, metadata, table, data_start)
 
 

@@ -27,10 +27,16 @@ class GGUFFile:
     """
 
     def __init__(
-        self, path: Path, header: Header, tensors: dict[str, Tensor], unsupported: dict[str, str]
+        self,
+        path: Path,
+        header: Header,
+        tensors: dict[str, Tensor],
+        unsupported: dict[str, str],
+        file_bytes: int,
     ) -> None:
         """Use `open`."""
         self.path = path
+        self.file_bytes = file_bytes  # of all parts
         self.version = header.version
         self.alignment = header.alignment
         self._metadata = header.metadata
@@ -77,7 +83,8 @@ class GGUFFile:
                     tensors[entry.name] = _tensor(entry, header, data)
                 else:
                     unsupported[entry.name] = TENSOR_LAYOUTS[entry.type].name
-        return cls(path, parts[0][1], tensors, unsupported)
+        file_bytes = sum(len(data) for _, _, data in parts)
+        return cls(path, parts[0][1], tensors, unsupported, file_bytes)
 
     def close(self) -> None:
         """Let go of the map; it is freed once no array that a caller kept views it."""

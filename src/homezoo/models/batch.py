@@ -8,6 +8,10 @@ import numpy as np
 from homezoo.errors import ContextError, OptionError
 from homezoo.models.cache import Sequence
 
+# Tokens of one pass: enough to be limited by arithmetic and not by reading the weights, few enough
+# that Ctrl-C and other sequences wait little.
+CHUNK = 512
+
 
 @dataclass(frozen=True, eq=False)
 class Batch:

@@ -17,6 +17,7 @@ from homezoo.models.gptoss import GPTOSS
 from homezoo.models.llama import Llama
 from homezoo.models.phi3 import Phi3
 from homezoo.models.qwen3 import Qwen3
+from homezoo.ops.protocol import Array, Ops
 
 Model = Decoder | Bert
 ARCHITECTURES: dict[str, Callable[[ModelConfig, Mapping[str, Tensor]], Model]] = {
@@ -35,6 +36,17 @@ ARCHITECTURES: dict[str, Callable[[ModelConfig, Mapping[str, Tensor]], Model]] =
     "gpt-oss": GPTOSS,
     "bert": Bert,
 }
+
+
+class States:
+    """A model that stops before its output matrix, so that any backend gives its last states."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    def forward(self, ops: Ops) -> Array:
+        """Final-normed states [R, D] of the rows that the batch asks for."""
+        return ops.select(self._model.hidden(ops))
 
 
 class ModelFile(Protocol):

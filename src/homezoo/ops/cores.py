@@ -55,7 +55,7 @@ def processor_limit(root: Path) -> float | None:
     two files, -1 for none (kernel documentation, cgroup-v2 and sched-bwc). The narrowest counts.
     """
     limits = []
-    for folder in _groups(root):
+    for folder in control_groups(root, "cpu"):
         quota, _, period = _read(folder / "cpu.max").partition(" ")
         quota = quota or _read(folder / "cpu.cfs_quota_us")
         period = period or _read(folder / "cpu.cfs_period_us")
@@ -64,15 +64,15 @@ def processor_limit(root: Path) -> float | None:
     return min(limits, default=None)
 
 
-def _groups(root: Path) -> Iterator[Path]:
-    """Folders of this process's control groups and of all groups around them."""
+def control_groups(root: Path, controller: str) -> Iterator[Path]:
+    """Folders of this process's control groups for cpu or memory, and of all groups around them."""
     for line in _read(root / "proc/self/cgroup").splitlines():
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if number == "0" and not controllers:
             mounts = [CGROUP, CGROUP / "unified"]
-        elif "cpu" in controllers.split(","):
-            mounts = [CGROUP / controllers, CGROUP / "cpu"]
+        elif controller in controllers.split(","):
+            mounts = [CGROUP / controllers, CGROUP / controller]
         else:
             continue
         inner = [part for part in path.split("/") if part not in ("", "..")]

@@ -3,8 +3,6 @@
 The arrays that models pass around are numbers of values in that program. See native/program.h.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 
 from homezoo import _native
@@ -127,20 +125,28 @@ class NativeOps:
         return self.program.select(x)
 
 
-def compile_native(
-    model: Forward, cache: CacheArrays, threads: _native.Threads
-) -> Callable[[BatchArrays], np.ndarray]:
-    """A callable from a batch to logits, float32 [R, V], of the rows that the batch asks for.
+def kernels() -> str:
+    """The section of kernels in use: avx2, avx512, amx, neon, ..."""
+    return _native.section()
 
-    Deltas attached later are not seen: compile anew. Raises ValueError for a batch that points
-    outside the vocabulary, the page table or the cache.
+
+def make_threads(count: int) -> _native.Threads:
+    """A pool of so many threads; ValueError for a number that it cannot have."""
+    return _native.Threads(count)
+
+
+class NativePass:
+    """A compiled model: a batch gives logits, float32 [R, V], of the rows that it asks for.
+
+    Raises ValueError for a batch that points outside the vocabulary, the page table or the cache.
     """
-    program = _native.Program(threads)
-    program.finish(model.forward(NativeOps(program, cache)))
 
-    def run(batch: BatchArrays) -> np.ndarray:
+    def __init__(self, program: _native.Program) -> None:
+        self._program = program
+
+    def __call__(self, batch: BatchArrays) -> np.ndarray:
         return np.asarray(
-            program.run(
+            self._program.run(
                 batch.tokens,
                 batch.positions,
                 batch.sequences,
@@ -150,7 +156,16 @@ def compile_native(
             )
         )
 
-    return run
+    def buffer_bytes(self, tokens: int, rows: int) -> int:
+        """Memory between the layers that a batch of so many tokens and rows needs."""
+        return self._program.buffer_bytes(tokens, rows)
+
+
+def compile_native(model: Forward, cache: CacheArrays, threads: _native.Threads) -> NativePass:
+    """The model's pass as native code. Deltas attached later are not seen: compile anew."""
+    program = _native.Program(threads)
+    program.finish(model.forward(NativeOps(program, cache)))
+    return NativePass(program)
 
 
 def _per_head(values: np.ndarray | None) -> np.ndarray | None:

@@ -8,26 +8,14 @@ import numpy as np
 from homezoo.errors import OptionError
 from homezoo.models.batch import Batch
 from homezoo.models.cache import KVCache
-from homezoo.models.load import Model
+from homezoo.models.load import Model, States
 from homezoo.ops.cores import available_cores
-from homezoo.ops.protocol import Array, Ops
 
 # native: C++ kernels. reference: NumPy, slow, with the kernels' own sums. exact: in exact floats.
 BackendName = Literal["native", "reference", "exact"]
 BACKENDS: tuple[str, ...] = ("native", "reference", "exact")
 MOST_THREADS = 256  # the native pool's own limit
 Compute = Callable[[Batch], np.ndarray]
-
-
-class States:
-    """A model that stops before its output matrix, so that any backend gives its last states."""
-
-    def __init__(self, model: Model) -> None:
-        self._model = model
-
-    def forward(self, ops: Ops) -> Array:
-        """Final-normed states [R, D] of the rows that the batch asks for."""
-        return ops.select(self._model.hidden(ops))
 
 
 class Backend:
@@ -72,9 +60,9 @@ class Backend:
 
 
 def _thread_pool(threads: int | None) -> Any:
-    from homezoo import _native
+    from homezoo.ops.native import make_threads
 
-    return _native.Threads(threads or default_threads())
+    return make_threads(threads or default_threads())
 
 
 def default_threads() -> int:

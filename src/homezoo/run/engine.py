@@ -9,7 +9,7 @@ import numpy as np
 
 from homezoo.errors import ContextError, OptionError
 from homezoo.formats.adapter_file import Adapter
-from homezoo.models.batch import Batch, build_batch
+from homezoo.models.batch import CHUNK, Batch, build_batch
 from homezoo.models.cache import Adapters, CacheType, KVCache, Sequence
 from homezoo.models.load import Model
 from homezoo.ops.protocol import BLOCK_POSITIONS
@@ -17,9 +17,6 @@ from homezoo.run.adapters import AttachedAdapters
 from homezoo.run.backend import Backend
 from homezoo.run.pass_costs import PassCosts
 
-# Tokens of one pass: enough to be limited by arithmetic and not by reading the weights, few enough
-# that Ctrl-C and other sequences wait little.
-CHUNK = 512
 LOGITS_CHUNK = 128  # rows of a pass that wants all logits: 128 rows of 152 000 floats are 78 MB
 KEPT_MOST = 32  # finished sequences to compare a new prompt with; far more would cost milliseconds
 

@@ -23,7 +23,7 @@ from homezoo.run.encode import encode_text, mean_states
 from homezoo.run.engine import Engine
 from homezoo.run.generate import Generation
 from homezoo.run.job import Request
-from homezoo.run.opening import choose_context, load_checked
+from homezoo.run.opening import open_engine
 from homezoo.run.options import GenerationOptions, options_for_each
 from homezoo.run.stream import Stream
 from homezoo.text.prompt import encode_chat
@@ -57,6 +57,7 @@ class Model:
         backend: BackendName = "native",
         parallel: int = 1,
         draft: str | Path | None = None,
+        memory: float | None = None,
     ) -> "Model":
         """Opens a GGUF file; nothing of it is copied, and memory of the cache is taken when used.
 
@@ -64,15 +65,14 @@ class Model:
         but at most 4096. `cache` is how keys and values are stored; q8_0 takes about half of f16.
         `parallel` is how many answers of full context can be computed side by side. `threads` is by
         default the number of cores of this process. `draft` is a smaller model of the same
-        vocabulary that guesses ahead; the answers stay the same. Raises GGUFError for a damaged
-        file, UnsupportedError for a model that cannot run, OptionError for a value out of its
-        range or a draft of another vocabulary.
+        vocabulary that guesses ahead; the answers stay the same. `memory` is the most bytes to
+        take, by default what the machine or container has but a reserve: a longer context than
+        fits is refused. Raises GGUFError for a damaged file, UnsupportedError for a model that
+        cannot run, OptionError for a value out of its range or a draft of another vocabulary.
         """
         gguf = GGUFFile.open(path)
         try:
-            loaded = load_checked(gguf)
-            positions = choose_context(loaded.config, context)
-            engine = Engine(loaded, positions, cache, backend, threads, parallel)
+            engine = open_engine(gguf, context, cache, backend, threads, parallel, memory)
             helper = draft and Draft.open(draft, gguf.metadata, engine, threads)
         except BaseException:
             gguf.close()

@@ -15,6 +15,7 @@ from homezoo.formats.blocks import dequantize
 from homezoo.formats.gguf_read import GGUFFile
 from homezoo.formats.gguf_write import GGUFWriter
 from homezoo.formats.tensor import Tensor
+from homezoo.models.load import ModelFile
 from homezoo.models.metadata import MetadataReader
 from homezoo.zoo import calibrate
 from homezoo.zoo.file_types import FILE_TYPES, QUANTIZATION_VERSION
@@ -104,7 +105,7 @@ def choose(source: GGUFFile, mix: str) -> tuple[dict[str, BlockType], list[str]]
     return types, notes if narrow else []
 
 
-def model_facts(source: GGUFFile) -> ModelFacts:
+def model_facts(source: ModelFile) -> ModelFacts:
     """What the rules of mixes ask; GGUFError for metadata that does not say it."""
     architecture = str(source.metadata.get("general.architecture"))
     reader = MetadataReader(source.metadata, architecture)
