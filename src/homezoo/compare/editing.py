@@ -13,10 +13,9 @@ from homezoo.edit.fit import Wishes, fit_profile
 from homezoo.edit.ledger import Ledger
 from homezoo.edit.profile import Measured, load_profile, save_profile
 from homezoo.edit.reader import Reader
-from homezoo.errors import EditError, HomezooError, TemplateError
+from homezoo.errors import EditError, HomezooError
 from homezoo.formats.adapter_file import write_adapter
 from homezoo.formats.gguf_read import GGUFFile
-from homezoo.text.template import ChatTemplate
 
 FEWEST_WORDS = 200  # of ordinary text for the covariance of keys
 
@@ -95,7 +94,7 @@ def _profile(reader: Reader, exam: Exam, settings: Settings, tell: Tell) -> Meas
             return held
     except EditError:
         pass
-    text = settings.text or _text_of(reader, exam)
+    text = settings.text or _text_of(exam)
     if len(text.split()) < FEWEST_WORDS:
         raise HomezooError(
             f"editing measures the model on ordinary text, and {len(text.split())} words are too "
@@ -110,23 +109,9 @@ def _profile(reader: Reader, exam: Exam, settings: Settings, tell: Tell) -> Meas
     return measured
 
 
-def _text_of(reader: Reader, exam: Exam) -> str:
-    """Known facts as sentences, and as the answers of a talk, when there is no other text.
-
-    The talk matters: what is never read while a model is measured is not protected, and the marks
-    before an answer would then be answered with an edited object.
-    """
-    try:
-        template = ChatTemplate.from_metadata(reader.file.metadata)
-    except TemplateError:
-        template = None
-    texts = []
-    for number, fact in enumerate(exam.known):
-        relation = exam.relations.of(fact.predicate)
-        said = f"{fact.prompt(relation.edit)} {fact.objects[0]}."
-        texts.append(said)
-        if template is not None and relation.questions:
-            asked = fact.prompt(relation.questions[number % len(relation.questions)])
-            talk = ({"role": "user", "content": asked}, {"role": "assistant", "content": said})
-            texts.append(template.render(talk, add_generation_prompt=False))
-    return "\n".join(texts)
+def _text_of(exam: Exam) -> str:
+    """Known facts as sentences, when there is no other text."""
+    return " ".join(
+        f"{fact.prompt(exam.relations.of(fact.predicate).edit)} {fact.objects[0]}."
+        for fact in exam.known
+    )

@@ -12,7 +12,9 @@ from homezoo.edit.facts import Fact
 from homezoo.edit.passes import first_pass
 from homezoo.edit.reader import Reader
 from homezoo.edit.relations import Relations
-from homezoo.errors import OptionError
+from homezoo.errors import OptionError, TemplateError
+from homezoo.text.prompt import encode_chat
+from homezoo.text.template import ChatTemplate
 
 TOKENS_PER_WIDTH = 10  # tokens to read for each of the K directions (FastMEMIT's default)
 FEWEST_PER_WIDTH = 2
@@ -47,6 +49,29 @@ def sentences(reader: Reader, facts: Items[Fact], relations: Relations) -> list[
         for template in (relation.edit, *relation.paraphrases):
             found.append(reader.prompt(f"{fact.prompt(template)} {fact.objects[0]}"))
     return found
+
+
+def talks(reader: Reader, facts: Items[Fact], relations: Relations) -> list[list[int]]:
+    """Each fact as an answer in the model's own chat form, its relation's questions in turn.
+
+    Without them the key of whatever stands before an answer is free, and edits of any quality on
+    sentences may answer it: "A:" then gives an edited object. None for a model without a template.
+    """
+    try:
+        template = ChatTemplate.from_metadata(reader.file.metadata)
+        found = []
+        for number, fact in enumerate(facts):
+            relation = relations.of(fact.predicate)
+            if relation.questions:
+                asked = fact.prompt(relation.questions[number % len(relation.questions)])
+                said = f"{fact.prompt(relation.edit)} {fact.objects[0]}."
+                talk = ({"role": "user", "content": asked}, {"role": "assistant", "content": said})
+                found.append(
+                    encode_chat(template, reader.tokenizer, talk, add_generation_prompt=False)
+                )
+        return found
+    except TemplateError:
+        return []
 
 
 def batches(texts: Items[list[int]]) -> list[list[list[int]]]:

@@ -59,7 +59,7 @@ def fit_profile(
     it answers right say where facts are, are protected, and choose λ. OptionError when they are too
     few and `wishes` does not say what they would have.
     """
-    from homezoo.edit.covariance import batches, key_covariance, sentences, windows
+    from homezoo.edit.covariance import batches, key_covariance, sentences, talks, windows
     from homezoo.edit.localise import find_pairs, localise
 
     wishes = wishes or Wishes()
@@ -76,7 +76,8 @@ def fit_profile(
         raise OptionError(f"layer {max(layers)}; the model has 0 to {reader.layers - 1}")
     covariances, protected = {}, {}
     # The graph's own sentences too: their other words must not be changed along with the answers.
-    read = batches([*texts, *sentences(reader, known, relations)])
+    said = sentences(reader, known, relations) + talks(reader, known, relations)
+    read = batches([*texts, *said])
     folder.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     for layer in layers:
