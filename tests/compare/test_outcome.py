@@ -90,3 +90,12 @@ def test_the_report_fetches_nothing_and_escapes_what_models_say() -> None:
     assert "&lt;i&gt;Eve" in page and "<i>Eve" not in page and "no &lt;facts&gt;" in page
     assert len(re.findall(r"<svg", page)) == 2 and "1,000" in page
     assert crossing(found["break_even"][0]).startswith("from 1,000 calls on, training costs less")
+
+
+def test_the_finding_says_what_the_most_accurate_way_spoils() -> None:
+    spoiling = measured("retrieved context", (True, True, False), 1.0, 0.0)
+    gentle = measured("editing", (True, True, True), 1.0, 10.0)
+    found = as_object(Path("m"), EXAM, [BASE, spoiling, gentle], PRICES, None)
+    assert "before it keeps 0%; editing keeps 100%, with 100% right" in answer_of(found, PRICES)
+    found = as_object(Path("m"), EXAM, [BASE, gentle, spoiling], PRICES, None)
+    assert "keeps" not in answer_of(found, PRICES)

@@ -7,11 +7,12 @@ from typing import Any
 from homezoo.compare.chart import cost_chart, short
 from homezoo.compare.chart_svg import COLOURS, draw_svg
 from homezoo.compare.cost import Way
-from homezoo.compare.outcome import Prices, teaching
+from homezoo.compare.outcome import NEAR_BEST, Prices, teaching
 from homezoo.compare.prepared import NOTHING
 
 WIDTH, HEIGHT = 760, 380
 LEFT, RIGHT, TOP, BOTTOM = 70, 190, 48, 56
+CLEARLY = 0.1  # difference of two shares that is worth a sentence
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1c1c1c; max-width: 62rem; margin: 2.5rem auto;
@@ -68,6 +69,7 @@ def answer_of(found: Mapping[str, Any], prices: Prices) -> str:
     best = max(asked, key=lambda way: way["learned"]["value"] or 0)
     right = f"{best['learned']['value'] or 0:.0%}"
     said = f"The most accurate way was {best['name']}: {right} of the questions about what was new."
+    said += _spared(asked, best)
     wanted = found["accuracy_wanted"]
     bar = " whose accuracy is near the best" if wanted is None else f" that reaches {wanted:.0%}"
     if found["cheapest"] is None:
@@ -77,6 +79,21 @@ def answer_of(found: Mapping[str, Any], prices: Prices) -> str:
     ) else ""  # fmt: skip
     return (
         f"{said} Over {prices.calls:,.0f} calls the cheapest way{bar} is {found['cheapest']}{sure}."
+    )
+
+
+def _spared(asked: Sequence[Mapping[str, Any]], best: Mapping[str, Any]) -> str:
+    """What the best way spoils, when another that is nearly as accurate spoils clearly less."""
+    bar = NEAR_BEST * (best["learned"]["value"] or 0)
+    near = [way for way in asked if (way["learned"]["value"] or 0) >= bar and way["kept"]["of"]]
+    if not near or not best["kept"]["of"]:
+        return ""
+    safest = max(near, key=lambda way: way["kept"]["value"])
+    if safest["kept"]["value"] - best["kept"]["value"] <= CLEARLY:
+        return ""
+    return (
+        f" But of what was known before it keeps {best['kept']['value']:.0%}; {safest['name']} "
+        f"keeps {safest['kept']['value']:.0%}, with {safest['learned']['value']:.0%} right."
     )
 
 
