@@ -4,6 +4,9 @@
     python bench/fit.py --models models --threads 2
     python bench/fit.py --models models --cases 1.1B-Q4_0:512 --rounds 5
 
+On a busy machine take --processor-time with one thread: seconds of the processor instead of the
+clock's, on both sides.
+
 Each case is a fresh process that opens the model and answers a prompt that fills the context but
 for the answer. Its peak is the system's own figure. Each round foretells anew and measures right
 after; printed are medians of the rounds, and foretold by measured.
@@ -15,23 +18,25 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from peer_environment import describe_machine
 
 from homezoo.commands.probe import probe
+from homezoo.formats.gguf_cursor import Budget
+from homezoo.formats.gguf_outline import Beginning, Outline, make_outline, outline_header
 from homezoo.formats.gguf_read import GGUFFile
 from homezoo.models.footprint import footprint
 from homezoo.ops.memory import peak_memory
 from homezoo.run.backend import default_threads
 from homezoo.run.bundled import STORIES
 from homezoo.run.model import Model
-from homezoo.run.options import GenerationOptions
 from homezoo.zoo.measured import Overheads
 from homezoo.zoo.rehearse import rehearse
 
-ANSWER = 32  # tokens
+ANSWER = 64  # tokens
 CASES = (
     "15M-Q4_0:512", "15M-Q8_0:2048", "110M-Q4_0:512", "110M-Q4_K_M:2048", "110M-Q8_0:1024",
     "110M-F16:512", "1.1B-Q4_0:512", "1.1B-Q4_K_M:512", "1.1B-Q8_0:1024", "7B-Q4_0:256",
@@ -60,20 +65,21 @@ def main() -> int:
     for text in asked.cases:
         name, _, context = text.partition(":")
         path = STORIES if name == "stories" else asked.models / f"random-{name}.gguf"
-        _print_case(Case(path, int(context)), asked.threads, asked.rounds, asked.repeats)
+        _print_case(Case(path, int(context)), asked)
     return 0
 
 
-def _print_case(case: Case, threads: int, rounds: int, repeats: int) -> None:
+def _print_case(case: Case, asked: argparse.Namespace) -> None:
     told: list[dict[str, float]] = []
     taken: list[dict[str, float]] = []
-    for round in range(rounds):
-        order = ("foretell", "run") if round % 2 == 0 else ("run", "foretell")
+    clock = "process_time" if asked.processor_time else "perf_counter"
+    rest = (str(case.context), str(asked.threads), str(asked.repeats), clock)
+    of = "foretell_header" if asked.header else "foretell"
+    for round in range(asked.rounds):
+        order = (of, "run") if round % 2 == 0 else ("run", of)
         for what in order:
-            found = _in_a_process(
-                what, str(case.path), str(case.context), str(threads), str(repeats)
-            )
-            (told if what == "foretell" else taken).append(found)
+            found = _in_a_process(what, str(case.path), *rest)
+            (taken if what == "run" else told).append(found)
     for quantity in QUANTITIES:
         foretold = statistics.median(each[quantity] for each in told)
         measured = statistics.median(each[quantity] for each in taken)
@@ -87,52 +93,79 @@ def _print_case(case: Case, threads: int, rounds: int, repeats: int) -> None:
 
 def _in_a_process(*what: str) -> dict[str, float]:
     called = [sys.executable, __file__, "--child", *what]
-    found: dict[str, float] = json.loads(
-        subprocess.run(called, capture_output=True, check=True).stdout
-    )
+    result = subprocess.run(called, stdout=subprocess.PIPE, check=True)
+    found: dict[str, float] = json.loads(result.stdout)
     return found
 
 
-def foretell(path: str, context: str, threads: str, _: str) -> dict[str, float]:
+def foretell(
+    path: str, context: str, threads: str, _: str, clock: str, header: bool = False
+) -> dict[str, float]:
     """What fit says, with nothing kept from before; the answer's middle token stands for all."""
-    overheads = Overheads(**_in_a_process("overheads"))
-    with GGUFFile.open(path) as file:
+    overheads = Overheads(**_in_a_process("overheads", clock))
+    with GGUFFile.open(path) as opened:
+        file = outline_of(path) if header else opened
         plan = footprint(
             file,
-            file.file_bytes,
+            opened.file_bytes,
             int(context),
             program=overheads.program_bytes,
             threads=int(threads),
         )
-        speeds = rehearse(file, int(context), threads=int(threads))
+        speeds = rehearse(file, int(context), "f16", int(threads), getattr(time, clock))
     prompt = int(context) - ANSWER
     decode = speeds.decode_seconds(prompt + ANSWER // 2) + overheads.token_seconds
     prefill = speeds.prefill_seconds(prompt) + overheads.token_seconds
     return {"memory": plan.total, "prefill": prompt / prefill, "decode": 1 / decode}
 
 
-def overheads() -> dict[str, float]:
+def foretell_header(*asked: str) -> dict[str, float]:
+    """The same from the header alone, as of a model on the hub."""
+    return foretell(*asked, header=True)
+
+
+def outline_of(path: str) -> Outline:
+    """What the first bytes of a file tell."""
+    with Path(path).open("rb") as file:
+        data = file.read(32 << 20)
+    header = outline_header(Beginning(path, data, Path(path).stat().st_size), Budget())
+    assert header is not None
+    return make_outline([header])
+
+
+def overheads(clock: str) -> dict[str, float]:
     """Of a process of its own."""
-    return vars(probe())
+    return vars(probe(getattr(time, clock)))
 
 
-def run(path: str, context: str, threads: str, repeats: str) -> dict[str, float]:
-    """What a run takes: medians of some prompts, which differ from their first token on."""
-    options = GenerationOptions(
-        temperature=0.0, max_tokens=ANSWER, ignore_end=True, speculate="off"
-    )
+def run(path: str, context: str, threads: str, repeats: str, clock: str) -> dict[str, float]:
+    """What a run takes: medians of some prompts, which differ from their first token on.
+
+    The same prompt again has all but its last token computed, so that every pass is of one token.
+    """
+    now = getattr(time, clock)
     prompt = int(context) - ANSWER
-    timings = []
+    first: list[float] = []  # a prompt and the first token after it
+    rest: list[float] = []  # the tokens after that
     with Model.open(path, threads=int(threads), context=int(context)) as model:
         size = model.config.vocab_size
         model.encode_prompt("ready?")
+        model.generate([1, 2, 3], max_tokens=4, temperature=0.0, ignore_end=True)
         for seed in range(int(repeats)):
             tokens = [(7919 * (seed + place) + 3) % size for place in range(prompt)]
-            timings.append(model.generate(tokens, options).timings)
+            seconds = []
+            for count in (1, 1, ANSWER):
+                start = now()
+                model.generate(
+                    tokens, max_tokens=count, temperature=0.0, ignore_end=True, speculate="off"
+                )
+                seconds.append(now() - start)
+            first.append(seconds[0])
+            rest.append(seconds[2] - seconds[1])
     return {
         "memory": peak_memory() or 0,
-        "prefill": statistics.median(each.prefill_tokens_per_second for each in timings),
-        "decode": statistics.median(each.decode_tokens_per_second for each in timings),
+        "prefill": prompt / statistics.median(first),
+        "decode": (ANSWER - 1) / statistics.median(rest),
     }
 
 
@@ -143,6 +176,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=default_threads())
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=3, help="prompts of one process")
+    parser.add_argument("--header", action="store_true", help="foretell from headers alone")
+    parser.add_argument("--processor-time", action="store_true", help="with --threads 1")
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
     return parser.parse_args()
 

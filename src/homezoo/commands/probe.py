@@ -7,6 +7,8 @@ Answers with the bundled model, then prints the memory and the time that its num
 
 import importlib
 import json
+import time
+from collections.abc import Callable
 from dataclasses import asdict
 
 from homezoo.errors import HomezooError
@@ -23,22 +25,24 @@ TOKENS = 200  # of the answer: a twentieth of a second
 CONTEXT = 256
 
 
-def probe() -> Overheads:
-    """Measures this process; HomezooError where the system does not tell its memory."""
+def probe(clock: Callable[[], float] = time.perf_counter) -> Overheads:
+    """Measures this process, which must be new; HomezooError if its memory is not told."""
     importlib.import_module("homezoo.commands.run")  # what a user's run imports is in the figure
     with Model.open(STORIES, threads=1, context=CONTEXT) as model:
         options = GenerationOptions(
             temperature=0.0, max_tokens=TOKENS, ignore_end=True, speculate="off"
         )
-        for _ in range(2):  # the first warms up
-            timings = model.generate("Once upon a time", options).timings
+        # the first computes the prompt and warms up: after it, every pass is one of the answer
+        model.generate("Once upon a time", options)
+        start = clock()
+        model.generate("Once upon a time", options)
+        seconds = (clock() - start) / TOKENS
     peak = peak_memory()
     if peak is None:
         raise HomezooError("this system does not tell the memory of a process")
     with GGUFFile.open(STORIES) as file:
         known = footprint(file, file.file_bytes, CONTEXT, program=0)
-        passes = rehearse(file, CONTEXT, threads=1).decode_seconds(TOKENS // 2)
-    seconds = timings.decode_seconds / max(timings.decode_tokens, 1)
+        passes = rehearse(file, CONTEXT, threads=1, clock=clock).decode_seconds(TOKENS // 2)
     return Overheads(peak - known.total, max(0.0, seconds - passes))
 
 

@@ -32,16 +32,20 @@ def stand_in_bytes(size: int) -> np.ndarray:
     return memory
 
 
-def sketch(file: ModelFile, layers: int, memory: np.ndarray) -> Model:
+def sketch(file: ModelFile, layers: int, memory: np.ndarray | None) -> Model:
     """The first `layers` layers between embedding and output, with weights laid into `memory`.
 
     Where `memory` [bytes] is too small for all, they lie upon each other; it must hold the largest.
+    None leaves the file's own weights where they are.
     Raises what loading the model raises.
     """
     config = replace(ModelConfig.from_metadata(file.metadata, file.tensors), layers=layers)
     tensors, place = {}, 0
     for name, tensor in file.tensors.items():
         if layer_of(name) in range(layers) or layer_of(name) is None:
+            if memory is None:
+                tensors[name] = tensor
+                continue
             if len(tensor.shape) == 1:
                 tensors[name] = _vector(tensor)
                 continue

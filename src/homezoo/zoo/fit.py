@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from homezoo.formats.gguf_read import GGUFFile
 from homezoo.models.cache import CacheType
 from homezoo.models.config import ModelConfig
 from homezoo.models.footprint import Footprint
@@ -62,6 +63,8 @@ def speeds_of(
 ) -> Speeds:
     """Measured now, or before and kept."""
     key = speeds_key(file, context, cache, threads)
+    if isinstance(file, GGUFFile):
+        key += "-file"  # timed as it lies, not on stand-ins
     found = None if again else kept.speeds(key)
     if found is None:
         found = rehearse(file, context, cache, threads)

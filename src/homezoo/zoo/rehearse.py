@@ -1,4 +1,4 @@
-"""How fast a model will run here, measured on stand-ins for its layers before it is fetched.
+"""How fast a model will run here, measured on its layers, or on stand-ins before it is fetched.
 
 The layers have the shapes and formats of the real ones and lie in as much memory, up to what no
 processor's cache holds; of a larger model a part is timed, and the rest reckoned from that.
@@ -12,11 +12,12 @@ from functools import partial
 
 import numpy as np
 
+from homezoo.formats.gguf_read import GGUFFile
 from homezoo.models.batch import CHUNK, Batch
 from homezoo.models.cache import CacheType, KVCache
 from homezoo.models.config import ModelConfig
 from homezoo.models.load import ModelFile
-from homezoo.models.sketch import layer_of, sketch, stand_in_bytes
+from homezoo.models.sketch import ALIGNMENT, layer_of, sketch, stand_in_bytes
 from homezoo.ops.memory import available_memory
 from homezoo.ops.native import compile_native, make_threads
 from homezoo.ops.protocol import BLOCK_POSITIONS
@@ -68,19 +69,33 @@ class Speeds:
         return self.decode.at(position)
 
 
-def rehearse(file: ModelFile, context: int, cache: CacheType = "f16", threads: int = 1) -> Speeds:
+def rehearse(
+    file: ModelFile,
+    context: int,
+    cache: CacheType = "f16",
+    threads: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Speeds:
     """Times passes of a model with the first `context` positions; a few seconds in all.
 
     Raises what loading the model raises, MemoryError when there is none for the stand-ins.
     """
-    return _Rehearsal(file, context, cache, threads).speeds()
+    return _Rehearsal(file, context, cache, threads, clock).speeds()
 
 
 class _Rehearsal:
     """The stand-ins of one model and what was timed with them."""
 
-    def __init__(self, file: ModelFile, context: int, cache: CacheType, threads: int) -> None:
+    def __init__(
+        self,
+        file: ModelFile,
+        context: int,
+        cache: CacheType,
+        threads: int,
+        clock: Callable[[], float],
+    ) -> None:
         self.file = file
+        self.clock = clock
         self.config = ModelConfig.from_metadata(file.metadata, file.tensors)
         self.cache = cache
         self.threads = make_threads(threads)
@@ -88,11 +103,14 @@ class _Rehearsal:
         self.depth = min(DEPTH, context) - 1  # of the deepest token
         sizes = [tensor.data.nbytes for tensor in file.tensors.values()]
         room = min(MOST_BYTES, int((available_memory() or 1 << 62) * AVAILABLE_SHARE))
-        self.memory = stand_in_bytes(max(max(sizes), min(sum(sizes) + 64 * len(sizes), room)))
+        self.room = max(max(sizes), min(sum(sizes) + ALIGNMENT * len(sizes), room))
+        # A file that is here is timed as it lies: pages of a file were measured up to a third
+        # slower to read than memory taken anew.
+        self.memory = None if isinstance(file, GGUFFile) else stand_in_bytes(self.room)
 
     def speeds(self) -> Speeds:
         few = self._layers(PASS_OPERATIONS / self.chunk, self._operations())
-        many = self._layers(len(self.memory), self._bytes())
+        many = self._layers(self.room, self._bytes())
         bare = self._passes(0, 1).first if 0 < min(few, many) < self.config.layers else 0.0
         return Speeds(
             self._whole(self._passes(few, self.chunk), few, bare),
@@ -140,8 +158,8 @@ class _Rehearsal:
         cache = self._filled_cache(model.config)
         compute = compile_native(model, cache, self.threads)
         depth = self.depth + 1 - tokens
-        first = _time(partial(compute, self._batch(cache, 0, tokens)))
-        deep = _time(partial(compute, self._batch(cache, depth, tokens))) if depth else first
+        first = self._time(partial(compute, self._batch(cache, 0, tokens)))
+        deep = self._time(partial(compute, self._batch(cache, depth, tokens))) if depth else first
         return Line(first, deep, depth)
 
     def _filled_cache(self, config: ModelConfig) -> KVCache:
@@ -168,20 +186,19 @@ class _Rehearsal:
             rows=np.array([tokens - 1], np.int32),
         )
 
+    def _time(self, work: Callable[[], object]) -> float:
+        """Seconds of a call, after a first one that does not count: the median of some spans.
 
-def _time(work: Callable[[], object]) -> float:
-    """Seconds of a call, after a first one that does not count: the median of some spans.
-
-    A span is as many calls as take a while together, so that what disturbs a busy machine now and
-    then is in the figure as it will be in the run.
-    """
-    work()
-    spans: list[float] = []
-    start = time.perf_counter()
-    while len(spans) < LEAST_SPANS or time.perf_counter() - start < SECONDS:
-        begun, calls = time.perf_counter(), 0
-        while calls == 0 or time.perf_counter() - begun < SPAN:
-            work()
-            calls += 1
-        spans.append((time.perf_counter() - begun) / calls)
-    return statistics.median(spans)
+        A span is as many calls as take a while together, so that what disturbs a busy machine
+        now and then is in the figure as it will be in the run.
+        """
+        work()
+        spans: list[float] = []
+        start = self.clock()
+        while len(spans) < LEAST_SPANS or self.clock() - start < SECONDS:
+            begun, calls = self.clock(), 0
+            while calls == 0 or self.clock() - begun < SPAN:
+                work()
+                calls += 1
+            spans.append((self.clock() - begun) / calls)
+        return statistics.median(spans)
