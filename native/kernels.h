@@ -9,6 +9,7 @@
 #include "matmul_rows_neon.h"
 #include "matmul_few.h"
 #include "matmul_tiles_neon.h"
+#include "matmul_many.h"
 #elif !defined(HOMEZOO_X86_ROWS)
 #include "matmul_plain.h"
 #else
@@ -24,6 +25,7 @@
 #else
 #include "matmul_tiles_x86.h"
 #endif
+#include "matmul_many.h"
 #endif
 
 #include "elementwise_gradient.h"

@@ -177,15 +177,3 @@ static void panels_times_tokens(uint8_t* panels, int rows, const Activations& x,
   }
   _tile_release();
 }
-
-// A chunk of rows (at most 32, so that its panels stay in the second-level cache) times all tokens.
-template <class F>
-static void matmul_many(const Weight& w, int begin, int end, const Activations& x, int tokens, float* y,
-                        size_t stride, uint8_t* scratch) {
-  const size_t bytes = panel_bytes<F>(w.width);
-  for (int n = begin; n < end; n += kLanes)
-    fill_panel<F>(panel_at<F>(scratch + size_t(n - begin) / kLanes * bytes, w.width), w.data + size_t(n) * w.row_bytes,
-                  w.row_bytes, end - n < kLanes ? end - n : kLanes, w.width);
-  float* side = reinterpret_cast<float*>(scratch + size_t((end - begin + kLanes - 1) / kLanes) * bytes);
-  panels_times_tokens<F>(scratch, end - begin, x, tokens, y + begin, stride, side);
-}
