@@ -1,7 +1,5 @@
 """A chart into a file: SVG or HTML as they are, PNG by matplotlib (extra `plot`)."""
 
-import os
-import tempfile
 from collections.abc import Callable
 from html import escape
 from io import BytesIO
@@ -10,6 +8,7 @@ from pathlib import Path
 from homezoo.compare.chart import Chart
 from homezoo.compare.chart_svg import COLOURS, draw_svg
 from homezoo.errors import OptionError, UnsupportedError
+from homezoo.formats.whole_file import whole_file
 
 _PAGE = """\
 <!doctype html>
@@ -38,17 +37,8 @@ def save_chart(chart: Chart, path: Path) -> None:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Puts a file in place at once: a crash leaves the old one."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+    with whole_file(path) as file:
+        file.write(content)
 
 
 def _page(chart: Chart) -> str:

@@ -1,7 +1,5 @@
 """The second moment of keys over ordinary text: C = E[k kᵀ], layer by layer, resumable."""
 
-import os
-import secrets
 from collections.abc import Callable
 from collections.abc import Sequence as Items
 from pathlib import Path
@@ -13,6 +11,7 @@ from homezoo.edit.passes import first_pass
 from homezoo.edit.reader import Reader
 from homezoo.edit.relations import Relations
 from homezoo.errors import OptionError, TemplateError
+from homezoo.formats.whole_file import whole_file
 from homezoo.text.prompt import encode_chat
 from homezoo.text.template import ChatTemplate
 
@@ -113,18 +112,10 @@ def key_covariance(
         if progress is not None:
             progress(number + 1, len(texts))
         if partial is not None and (number + 1) % SAVE_EVERY == 0:
-            _save(partial, total=total, windows=np.array([number + 1, len(texts)]), count=count)
+            read = np.array([number + 1, len(texts)])
+            with whole_file(partial) as file:
+                np.savez(file, total=total, windows=read, count=count)
     if partial is not None:
         partial.unlink(missing_ok=True)
     total /= max(count, 1)
     return total.astype(np.float32)
-
-
-def _save(path: Path, **arrays: object) -> None:
-    """Whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    with temporary.open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)

@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import secrets
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,8 @@ from homezoo.edit.sites import POSITIONS, Position
 from homezoo.edit.solve import METHODS, Method
 from homezoo.edit.targets import SearchSettings
 from homezoo.errors import EditError, OptionError
+from homezoo.formats.user_cache import user_cache
+from homezoo.formats.whole_file import whole_file
 
 VERSION = 1
 PROTECTED_SHARE = 0.5  # of λ that goes to the graph's own keys, when a graph is given
@@ -83,8 +83,7 @@ class Measured:
 
 def profile_folder(base: str) -> Path:
     """Where the profile of a model is kept unless the user says otherwise."""
-    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(home).expanduser() / "homezoo" / "profiles" / base[:16]
+    return user_cache() / "homezoo" / "profiles" / base[:16]
 
 
 def save_profile(folder: Path, measured: Measured) -> None:
@@ -137,12 +136,8 @@ def load_profile(folder: Path) -> Measured:
 
 def _replace(path: Path, content: np.ndarray | bytes) -> None:
     """Whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    with temporary.open("wb") as file:
+    with whole_file(path) as file:
         if isinstance(content, bytes):
             file.write(content)
         else:
             np.save(file, content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)

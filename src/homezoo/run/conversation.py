@@ -1,13 +1,12 @@
 """The messages of a conversation: added, taken back, saved and loaded."""
 
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from homezoo.errors import OptionError
+from homezoo.formats.whole_file import whole_file
 
 ROLES = ("system", "user", "assistant", "tool")
 
@@ -53,16 +52,8 @@ class Conversation:
         """Writes the messages as JSON, which `load` reads: a whole file, or the old one stays."""
         path = Path(path)
         text = json.dumps(self.messages, ensure_ascii=False, indent=2) + "\n"
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, path)
-        except BaseException:
-            os.unlink(name)
-            raise
+        with whole_file(path, private=True) as file:
+            file.write(text.encode())
 
     def load(self, path: str | Path) -> None:
         """Replaces all messages by those of a file; OptionError when it holds something else."""

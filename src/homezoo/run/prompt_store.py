@@ -8,7 +8,6 @@ read is to the bit what would be computed: the sums never depend on the batch (A
 import hashlib
 import json
 import os
-import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +18,8 @@ from typing import BinaryIO
 import numpy as np
 
 from homezoo.formats.adapter_origin import identify_base
+from homezoo.formats.user_cache import user_cache
+from homezoo.formats.whole_file import whole_file
 from homezoo.models.cache import Adapters, Sequence
 from homezoo.ops.protocol import BLOCK_POSITIONS
 from homezoo.run.engine import Engine
@@ -33,8 +34,7 @@ LARGEST_HEAD = 1 << 16
 
 def prompt_folder() -> Path:
     """$XDG_CACHE_HOME/homezoo/prompts, by default ~/.cache/homezoo/prompts."""
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "homezoo" / "prompts"
+    return user_cache() / "homezoo" / "prompts"
 
 
 @dataclass(frozen=True)
@@ -152,18 +152,10 @@ class PromptStore:
             checksum = zlib.crc32(part, checksum)
         head = json.dumps({"format": FORMAT, "tokens": len(tokens), "checksum": checksum}).encode()
         name = f"{self._key(sequence.adapters)}-{hashlib.sha256(ids).hexdigest()[:16]}.kv"
-        handle, temporary = tempfile.mkstemp(prefix=".new-", dir=self._folder)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(MAGIC + len(head).to_bytes(4, "little") + head + ids)
-                for page in pages:
-                    file.write(page.data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self._folder / name)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        with whole_file(self._folder / name, private=True) as file:
+            file.write(MAGIC + len(head).to_bytes(4, "little") + head + ids)
+            for page in pages:
+                file.write(page.data)
 
     def _make_room(self) -> None:
         files = [(path.stat().st_mtime_ns, path) for path in self._folder.glob("*.kv")]

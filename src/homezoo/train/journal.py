@@ -1,12 +1,12 @@
 """The log of a run: one JSON object a line, appended as it happens; and a picture of it."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from homezoo.errors import UnsupportedError
+from homezoo.formats.whole_file import whole_file
 
 
 class Journal:
@@ -64,6 +64,5 @@ def draw_losses(journal: Path, picture: Path) -> None:
     axes.set_ylabel("loss of a learned token")
     axes.grid(alpha=0.3)
     axes.legend()
-    part = picture.with_name(f".{picture.name}.part{picture.suffix}")
-    figure.savefig(part, dpi=120, bbox_inches="tight")
-    os.replace(part, picture)
+    with whole_file(picture) as file:
+        figure.savefig(file, format=picture.suffix[1:] or None, dpi=120, bbox_inches="tight")

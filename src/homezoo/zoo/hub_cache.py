@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from homezoo.errors import HubError
+from homezoo.formats.user_cache import user_cache
 
 _TRUE = {"1", "ON", "YES", "TRUE"}
 
@@ -17,8 +18,7 @@ def hub_home() -> Path:
     """The folder of the hub's token and cache: HF_HOME, or in the user's cache folder."""
     if given := os.environ.get("HF_HOME"):
         return Path(given).expanduser()
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "huggingface"
+    return user_cache() / "huggingface"
 
 
 def cache_folder() -> Path:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from homezoo.formats.user_cache import user_cache
 from homezoo.models.cache import CacheType
 from homezoo.models.load import ModelFile
 from homezoo.ops.native import kernels
@@ -27,8 +28,7 @@ class Overheads:
 
 def measured_path() -> Path:
     """The file: in the user's cache folder."""
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "homezoo" / "measured.json"
+    return user_cache() / "homezoo" / "measured.json"
 
 
 def machine_name() -> str:
