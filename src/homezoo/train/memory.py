@@ -5,6 +5,7 @@ from pathlib import Path
 
 from homezoo.errors import OptionError
 from homezoo.models.config import ModelConfig
+from homezoo.ops.memory import available_memory, group_limit
 
 GB = 1e9
 FLOAT = 4  # bytes
@@ -95,27 +96,5 @@ def layer_floats(config: ModelConfig) -> int:
 
 def free_memory() -> int | None:
     """Bytes that this process may still take, with some to spare; None where nobody tells."""
-    found = [value for value in (_available(Path("/proc/meminfo")), _group_limit()) if value]
+    found = [value for value in (available_memory(), group_limit(Path("/"))) if value]
     return int(min(found) * _SPARE) if found else None
-
-
-def _available(meminfo: Path) -> int | None:
-    try:
-        for line in meminfo.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except (OSError, ValueError, IndexError):
-        pass
-    return None
-
-
-def _group_limit(folder: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """What the control group of a container allows; its page cache counts, but is given back."""
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        try:
-            limit = int((folder / name).read_text())
-        except (OSError, ValueError):  # "max" is no number
-            continue
-        if limit < 1 << 60:
-            return limit
-    return None
