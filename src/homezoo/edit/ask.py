@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from homezoo import _native
-from homezoo.edit.intervals import log_softmax
 from homezoo.edit.reader import Reader
 from homezoo.models.batch import build_batch
 from homezoo.models.cache import KVCache, Sequence
@@ -19,6 +18,7 @@ from homezoo.models.decoder import Decoder
 from homezoo.models.linear import Delta
 from homezoo.models.load import load_model
 from homezoo.ops.cores import available_cores
+from homezoo.ops.log_softmax import log_softmax
 from homezoo.ops.native import compile_native
 from homezoo.ops.protocol import BLOCK_POSITIONS
 

@@ -11,9 +11,10 @@ import numpy as np
 
 from homezoo.edit.ask import Asker, Pair, Question
 from homezoo.edit.facts import Fact
-from homezoo.edit.intervals import Rate, divergence, harmonic_mean, log_softmax, rate
+from homezoo.edit.intervals import Rate, divergence, harmonic_mean, rate
 from homezoo.edit.reader import Reader
 from homezoo.edit.relations import Relations
+from homezoo.ops.log_softmax import log_softmax
 
 NEIGHBOURS = 5  # of each edited fact
 RETAINED = 400  # unedited facts that are asked

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from homezoo.ops.log_softmax import log_softmax
+
 Z95 = 1.959963984540054  # of the normal distribution: 95 % lie within
 
 
@@ -79,14 +81,6 @@ def consistency(text: Sequence[str], references: Sequence[Sequence[str]]) -> flo
     theirs = {w: n * weight[w] for w, n in whole.items()}
     length = math.hypot(*ours.values()) * math.hypot(*theirs.values())
     return 100 * sum(ours[w] * theirs.get(w, 0.0) for w in ours) / length if length else 0.0
-
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """float64, along the last axis."""
-    wide = np.asarray(logits, np.float64)
-    wide = wide - wide.max(axis=-1, keepdims=True)
-    found: np.ndarray = wide - np.log(np.exp(wide).sum(axis=-1, keepdims=True))
-    return found
 
 
 def divergence(base: np.ndarray, other: np.ndarray) -> np.ndarray:

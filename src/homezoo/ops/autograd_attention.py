@@ -13,6 +13,7 @@ import numpy as np
 
 from homezoo import _native
 from homezoo.errors import OptionError
+from homezoo.ops.autograd_products import as_array
 from homezoo.ops.protocol import AttentionForm, BatchArrays
 
 
@@ -78,13 +79,10 @@ def _native_attention() -> Any:
     import torch
     from torch.autograd.function import once_differentiable
 
-    def array(x: Any) -> Any:
-        return x.detach().contiguous().numpy()
-
     class NativeAttention(torch.autograd.Function):  # type: ignore[misc]
         @staticmethod
         def forward(ctx: Any, q: Any, k: Any, v: Any, fixed: Any) -> Any:
-            found = _native.attention(array(q), array(k), array(v), *fixed)
+            found = _native.attention(as_array(q), as_array(k), as_array(v), *fixed)
             y, statistics = map(torch.from_numpy, found)
             ctx.save_for_backward(q, k, v, y, statistics)
             ctx.fixed = fixed
@@ -93,8 +91,8 @@ def _native_attention() -> Any:
         @staticmethod
         @once_differentiable  # type: ignore[untyped-decorator]
         def backward(ctx: Any, dy: Any) -> Any:
-            q, k, v, y, statistics = map(array, ctx.saved_tensors)
-            dq, *rest = _native.attention_gradient(array(dy), q, k, v, y, statistics, *ctx.fixed)
+            q, k, v, y, statistics = map(as_array, ctx.saved_tensors)
+            dq, *rest = _native.attention_gradient(as_array(dy), q, k, v, y, statistics, *ctx.fixed)
             width = ctx.fixed[1]
             groups = (len(k), k.shape[1] // width, -1, width)  # [T, G, H / G, E]
             dk, dv = (torch.from_numpy(d).view(groups).sum(2).view(k.shape) for d in rest)

@@ -28,11 +28,12 @@ def multiply(
     """a b of float32 tensors, either of them given as its transpose; no gradient."""
     import torch
 
-    found = _native.multiply(_array(a), _array(b), threads, a_turned, b_turned)
+    found = _native.multiply(as_array(a), as_array(b), threads, a_turned, b_turned)
     return torch.from_numpy(found)
 
 
-def _array(x: Any) -> Any:
+def as_array(x: Any) -> Any:
+    """A tensor as the array that kernels take, without a copy where it lies as one already."""
     return x.detach().contiguous().numpy()
 
 
@@ -71,7 +72,7 @@ def _low_rank() -> Any:
             inner = multiply(x, a, threads, b_turned=True).mul_(scale)  # [T, r]
             if not y.is_contiguous():
                 raise ValueError("low_rank: y must be contiguous, as products are")
-            _native.multiply(_array(inner), _array(b), threads, False, True, y.detach().numpy())
+            _native.multiply(as_array(inner), as_array(b), threads, False, True, y.detach().numpy())
             ctx.mark_dirty(y)
             ctx.save_for_backward(x, inner, a, b)
             ctx.scale, ctx.threads = scale, threads

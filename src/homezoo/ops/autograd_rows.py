@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from homezoo import _native
+from homezoo.ops.autograd_products import as_array
 
 
 def rms_norm(x: Any, weight: np.ndarray, eps: float, threads: _native.Threads) -> Any:
@@ -33,11 +34,6 @@ def rotate(
     return _rotate().apply(x, cosine, sine, head_width, halves, threads)
 
 
-def _array(x: Any) -> Any:
-    """A tensor as the array that kernels take, without a copy where it lies as one already."""
-    return x.detach().contiguous().numpy()
-
-
 @cache
 def _rms_norm() -> Any:
     import torch
@@ -48,13 +44,13 @@ def _rms_norm() -> Any:
         def forward(ctx: Any, x: Any, weight: Any, eps: float, threads: Any) -> Any:
             ctx.save_for_backward(x)
             ctx.weight, ctx.eps, ctx.threads = weight, eps, threads
-            return torch.from_numpy(_native.rms_norm(_array(x), weight, eps, threads))
+            return torch.from_numpy(_native.rms_norm(as_array(x), weight, eps, threads))
 
         @staticmethod
         @once_differentiable  # type: ignore[untyped-decorator]
         def backward(ctx: Any, dy: Any) -> Any:
-            (x,) = map(_array, ctx.saved_tensors)
-            dx = _native.rms_norm(x, ctx.weight, ctx.eps, ctx.threads, _array(dy))
+            (x,) = map(as_array, ctx.saved_tensors)
+            dx = _native.rms_norm(x, ctx.weight, ctx.eps, ctx.threads, as_array(dy))
             return torch.from_numpy(dx), None, None, None
 
     return RmsNorm
@@ -70,13 +66,13 @@ def _silu_mul() -> Any:
         def forward(ctx: Any, gate: Any, up: Any, threads: Any) -> Any:
             ctx.save_for_backward(gate, up)
             ctx.threads = threads
-            return torch.from_numpy(_native.silu_mul(_array(gate), _array(up), threads))
+            return torch.from_numpy(_native.silu_mul(as_array(gate), as_array(up), threads))
 
         @staticmethod
         @once_differentiable  # type: ignore[untyped-decorator]
         def backward(ctx: Any, dy: Any) -> Any:
-            gate, up = map(_array, ctx.saved_tensors)
-            found = _native.silu_mul_gradient(_array(dy), gate, up, ctx.threads)
+            gate, up = map(as_array, ctx.saved_tensors)
+            found = _native.silu_mul_gradient(as_array(dy), gate, up, ctx.threads)
             return (*map(torch.from_numpy, found), None)
 
     return SiluMul
@@ -94,7 +90,7 @@ def _rotate() -> Any:
         ) -> Any:
             ctx.cosine, ctx.sine, ctx.form = cosine, sine, (width, halves)
             ctx.threads = threads
-            turned = _native.rotate(_array(x), cosine, sine, width, halves, False, threads)
+            turned = _native.rotate(as_array(x), cosine, sine, width, halves, False, threads)
             return torch.from_numpy(turned)
 
         @staticmethod
@@ -102,7 +98,7 @@ def _rotate() -> Any:
         def backward(ctx: Any, dy: Any) -> Any:
             width, halves = ctx.form
             back = _native.rotate(
-                _array(dy), ctx.cosine, ctx.sine, width, halves, True, ctx.threads
+                as_array(dy), ctx.cosine, ctx.sine, width, halves, True, ctx.threads
             )
             return torch.from_numpy(back), None, None, None, None, None
 

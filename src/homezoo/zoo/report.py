@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from homezoo.ops.log_softmax import log_softmax
+
 # From the tokens of a window to logits after each, float32 [some, V] at a time.
 Logits = Callable[[list[int]], Iterable[np.ndarray]]
 
@@ -25,8 +27,8 @@ def measure(source: Logits, quantised: Logits, windows: Iterable[list[int]]) -> 
     """Reads the windows with both models."""
     divergences, same, losses, others = [], [], [], []
     for tokens in windows:
-        first = _log_softmax(np.concatenate([part.copy() for part in source(tokens)]))
-        second = _log_softmax(np.concatenate([part.copy() for part in quantised(tokens)]))
+        first = log_softmax(np.concatenate([part.copy() for part in source(tokens)]))
+        second = log_softmax(np.concatenate([part.copy() for part in quantised(tokens)]))
         rows, targets = np.arange(len(tokens) - 1), np.asarray(tokens[1:])
         first, second = first[:-1], second[:-1]  # [W - 1, V]: each predicts a token that is known
         divergences.append((np.exp(first) * (first - second)).sum(axis=1))
@@ -42,11 +44,3 @@ def measure(source: Logits, quantised: Logits, windows: Iterable[list[int]]) -> 
         source_perplexity=float(np.exp(np.concatenate(losses).mean())),
         perplexity=float(np.exp(np.concatenate(others).mean())),
     )
-
-
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    """float32 [R, V] to float64 [R, V]."""
-    wide = logits.astype(np.float64)
-    wide -= wide.max(axis=1, keepdims=True)
-    shifted: np.ndarray = wide - np.log(np.exp(wide).sum(axis=1, keepdims=True))
-    return shifted
