@@ -10,6 +10,7 @@ import typer
 
 from homezoo.commands.model_path import find_model
 from homezoo.commands.options import JsonOption, ModelArgument, ThreadsOption
+from homezoo.commands.perplexity import negative_log_likelihoods
 from homezoo.commands.terminal import clean
 from homezoo.errors import HomezooError
 
@@ -89,8 +90,5 @@ def _perplexity(path: Path, text: str, threads: int | None) -> float:
 
     with Model.open(path, threads=threads, context=512) as model:
         ids = model.encode_prompt(text)
-        logits = model.logits(ids)[:-1].astype(np.float64)
-    top = logits.max(axis=1, keepdims=True)
-    normal = np.log(np.exp(logits - top).sum(axis=1)) + top[:, 0]
-    losses = normal - logits[np.arange(len(logits)), ids[1:]]
+        losses = negative_log_likelihoods(model.logits(ids)[:-1], np.array(ids[1:]))
     return float(np.exp(min(losses.mean(), 700.0)))

@@ -12,7 +12,7 @@ from homezoo.text.tokenizer import Tokenizer
 from homezoo.text.vocabulary import PREFIX
 from homezoo.zoo.doctor_template import check_template
 from homezoo.zoo.doctor_tensors import Progress, check_numbers, check_sizes
-from homezoo.zoo.doctor_vocabulary import check_special, check_vocabulary
+from homezoo.zoo.doctor_vocabulary import check_special, check_vocabulary, unreadable
 from homezoo.zoo.finding import Finding
 
 # A text of plain English for the canary: whatever a model knows, these words are no surprise.
@@ -37,7 +37,7 @@ def examine(
     file: GGUFFile, perplexity: Perplexity | None = None, progress: Progress | None = None
 ) -> list[Finding]:
     """Everything. `perplexity` measures a text with the model; without it there is no canary."""
-    found = [*check_vocabulary(file.metadata), *check_template(file.metadata)]
+    found = _texts(file.metadata)
     if not file.tensors:
         return found
     found += check_sizes(file.metadata, file.tensors)
@@ -54,6 +54,17 @@ def examine(
     if perplexity is not None and loaded.config.causal and not numbers:
         found += _canary(file.metadata, perplexity)
     return found
+
+
+def _texts(metadata: Mapping[str, Any]) -> list[Finding]:
+    """Findings about vocabulary and template; none for a file without (an encoder's weights)."""
+    if PREFIX + "model" not in metadata:
+        return []
+    try:
+        tokenizer = Tokenizer.from_metadata(metadata)
+    except HomezooError as error:
+        return [unreadable(error), *check_template(metadata)]
+    return [*check_vocabulary(metadata, tokenizer), *check_template(metadata, tokenizer)]
 
 
 def _canary(metadata: Mapping[str, Any], perplexity: Perplexity) -> Iterator[Finding]:

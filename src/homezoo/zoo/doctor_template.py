@@ -163,8 +163,7 @@ def _without_bos(source: str) -> dict[str, str]:
 
 def _unknown_marks(tokenizer: Tokenizer, talk: str) -> Iterator[Finding]:
     """Marks such as <|im_end|> that are no tokens of this vocabulary."""
-    known = set(tokenizer.tokens)
-    lost = sorted(mark for mark in set(_MARK.findall(talk)) if mark not in known)
+    lost = sorted(mark for mark in set(_MARK.findall(talk)) if mark not in tokenizer.tokens)
     if lost:
         yield Finding(
             "template",

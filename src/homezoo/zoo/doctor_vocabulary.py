@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from homezoo.errors import HomezooError
-from homezoo.text.pretokenizers import pretokenizer
 from homezoo.text.tokenizer import Tokenizer
 from homezoo.text.vocabulary import PREFIX, TokenType
 from homezoo.zoo.finding import Finding
@@ -26,31 +25,29 @@ TURN_ENDS = (
     "<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|end|>", "<|return|>", "<|endoftext|>", "</s>",
 )  # fmt: skip
 # Names that belong to control tokens only; as plain text a user could write them.
-_CONTROL_LIKE = (
+_CONTROL_LIKE = frozenset((
     "<|im_start|>", "<|im_end|>", "<|eot_id|>", "<|start_header_id|>", "<|end_header_id|>",
     "<start_of_turn>", "<end_of_turn>", "<|user|>", "<|assistant|>", "<|system|>", "<|end|>",
     "<|endoftext|>", "<|begin_of_text|>", "<|end_of_text|>", "<|eom_id|>",
-)  # fmt: skip
+))  # fmt: skip
 _TYPES = PREFIX + "token_type"
 
 
-def check_vocabulary(metadata: Mapping[str, Any]) -> Iterator[Finding]:
-    """Findings about the tokenizer; none for a file without one (an encoder's weights alone)."""
-    if PREFIX + "model" not in metadata:
-        return
-    try:
-        tokenizer = Tokenizer.from_metadata(metadata)
-    except HomezooError as error:
-        yield Finding(
-            "tokenizer",
-            str(error),
-            "the file's text cannot be turned into tokens, and nothing runs",
-            "convert the model again from its original files, or fetch another file",
-        )
-        return
+def check_vocabulary(metadata: Mapping[str, Any], tokenizer: Tokenizer) -> Iterator[Finding]:
+    """Findings about a tokenizer that could be made."""
     yield from _missing_rule(metadata)
     yield from check_special(metadata, tokenizer)
     yield from _round_trips(tokenizer)
+
+
+def unreadable(error: HomezooError) -> Finding:
+    """Of a vocabulary that no tokenizer can be made of."""
+    return Finding(
+        "tokenizer",
+        str(error),
+        "the file's text cannot be turned into tokens, and nothing runs",
+        "convert the model again from its original files, or fetch another file",
+    )
 
 
 def check_special(metadata: Mapping[str, Any], tokenizer: Tokenizer) -> Iterator[Finding]:
@@ -70,8 +67,6 @@ def _missing_rule(metadata: Mapping[str, Any]) -> Iterator[Finding]:
             "numbers, spaces and marks become other tokens than in training, and answers get worse",
             "convert the model again with a current converter",
         )
-    else:
-        pretokenizer(rule)
 
 
 def _ids(tokenizer: Tokenizer) -> Iterator[Finding]:
@@ -92,11 +87,11 @@ def _types(metadata: Mapping[str, Any], tokenizer: Tokenizer) -> Iterator[Findin
     """Special tokens that are marked as ordinary text."""
     if _TYPES not in metadata:
         return
-    types = np.array(metadata[_TYPES])
+    types = np.asarray(metadata[_TYPES])
     named = ((tokenizer.bos_id, "begins a text"), (tokenizer.eos_id, "ends a text"))
     special = {id: why for id, why in named if id is not None}
-    by_text = {text: id for id, text in enumerate(tokenizer.tokens)}
-    special |= {by_text[t]: "is a mark of chat templates" for t in _CONTROL_LIKE if t in by_text}
+    marks = [id for id, text in enumerate(tokenizer.tokens) if text in _CONTROL_LIKE]
+    special |= dict.fromkeys(marks, "is a mark of chat templates")
     plain = {id: why for id, why in special.items() if types[id] == TokenType.NORMAL}
     if not plain:
         return
