@@ -30,7 +30,7 @@ LAYERS: dict[str, set[str]] = {
     "edit": {"errors", "formats", "text", "ops", "models", "_native"},
     "train": {"errors", "formats", "text", "ops", "models"},
     "context": {"errors", "formats", "text", "ops", "models"},
-    "compare": {"context", "edit", "errors", "formats", "run", "text", "train"},
+    "compare": {"context", "edit", "errors", "formats", "ops", "run", "text", "train"},
     "commands": {
         "", "compare", "context", "edit", "errors", "formats", "models", "ops", "run", "text",
         "train", "zoo",

@@ -180,7 +180,7 @@ def run(exam: Any, settings: Any, chosen: str | None, prices: Any, wanted: float
     failed: dict[str, str] = {}
     for name in names:
         try:
-            made.append(prepare(name, exam, settings, lambda said: None, made))
+            made.append(prepare(name, exam, settings, made))
         except HomezooError as error:
             failed[name] = str(error)
             note(f"{name}: {error}")
@@ -189,7 +189,7 @@ def run(exam: Any, settings: Any, chosen: str | None, prices: Any, wanted: float
     with closing(made), Model.open(settings.model, threads=settings.threads) as model:
         measured = []
         for way in made:
-            measured.append(measure(model, way, exam, lambda done, total: None))
+            measured.append(measure(model, way, exam))
             if measured[-1].replies:
                 note(f"{way.name}: right {measured[-1].accuracy()}")
             else:

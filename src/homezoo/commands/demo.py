@@ -1,7 +1,9 @@
 """`homezoo demo`: the whole story in minutes, with the model that comes with homezoo."""
 
 import json
+import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -46,13 +48,13 @@ def command(
     folder.mkdir(parents=True, exist_ok=True)
     _head("1. Talk to it")
     print("The zookeeper: a language model made by homezoo, small enough to come along.\n")
-    _talk(model, cores, [(question, "") for question in TALK])
+    _talk(model, cores, TALK)
     _head("2. Something it cannot know")
     lesson = exam.lessons[1]
     question = lesson.pairs[0][0]
     print(f"This week, things changed at the zoo: {len(exam.lessons)} facts are new. One of them:")
     print(f"  {lesson.sentences[0]}\n")
-    _talk(model, cores, [(question, "")])
+    _talk(model, cores, (question,))
     _head("3. Three ways to teach it")
     print("Put it into the context of every call, train an adapter once, or edit the facts into")
     print("the weights. Each way is asked the same questions, half of them in wordings it was not")
@@ -120,20 +122,17 @@ def _finding(found: Any, ways: Any, prices: Any, folder: Path) -> None:
     print(f"\nThe report, with pictures: {report.resolve()}")
 
 
-def _talk(model: Path, threads: int, questions: list[tuple[str, str]]) -> None:
+def _talk(model: Path, threads: int, questions: Sequence[str]) -> None:
     from homezoo.run.model import Model
 
     with Model.open(model, threads=threads, context=256) as opened:
-        for question, passage in questions:
-            text = f"{passage}\n{question}" if passage else question
-            messages = [{"role": "user", "content": text}]
+        for question in questions:
+            messages = [{"role": "user", "content": question}]
             answer = opened.chat(messages, temperature=0.0, max_tokens=40).text.strip()
             print(f"  you        {question}\n  zookeeper  {clean(answer)}\n")
 
 
 def _head(text: str) -> None:
-    import sys
-
     if sys.stdout.isatty():
         print(f"\n\033[1;36m{text}\033[0m\n")
     else:

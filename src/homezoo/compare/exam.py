@@ -11,11 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from homezoo.edit.facts import Fact, OnConflict, make_facts, split_labels
-from homezoo.edit.labels import Labels
-from homezoo.edit.rdf import read_triples
+from homezoo.edit.facts import Fact, OnConflict, make_facts, read_graph
 from homezoo.edit.relations import Relation, Relations
-from homezoo.edit.triples import Notes
 from homezoo.errors import DataError
 
 GROUPS = ("taught", "held-out", "untouched")
@@ -63,8 +60,7 @@ class Exam:
 
 def read_facts(path: Path, relations: Relations, on_conflict: OnConflict = "error") -> list[Fact]:
     """The facts of a graph file whose predicates the relation file has; FactError, DataError."""
-    notes, labels = Notes(), Labels("en")
-    triples = split_labels(read_triples(path, notes, None), labels)
+    triples, labels, notes = read_graph(path)
     chosen = [triple for triple in triples if triple.predicate in relations.known]
     facts = make_facts(chosen, labels, relations, "assert", notes, on_conflict)
     if not facts:

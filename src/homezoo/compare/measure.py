@@ -1,8 +1,6 @@
 """Asks every question in every way, and measures what came back and what it took."""
 
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +10,7 @@ from homezoo.compare.grade import is_exact, is_right
 from homezoo.compare.prepared import Prepared
 from homezoo.edit.intervals import Rate, rate
 from homezoo.errors import ContextError
+from homezoo.ops.memory import peak_memory
 from homezoo.run.model import Model
 from homezoo.run.options import GenerationOptions
 
@@ -39,7 +38,7 @@ class Measured:
     way: Prepared
     replies: list[Reply] = field(default_factory=list)
     failed: str = ""
-    memory: int = 0  # most bytes that this process had resident until then
+    memory: int | None = None  # most bytes that this process had resident until then
 
     def accuracy(self, group: str | None = None) -> Rate:
         """Of a group, or of what was to be learned (taught and held-out)."""
@@ -86,21 +85,20 @@ def ask(model: Model, question: Question, context: str) -> Reply:
     )
 
 
-def measure(model: Model, way: Prepared, exam: Exam, tell: Callable[[int, int], None]) -> Measured:
+def measure(model: Model, way: Prepared, exam: Exam) -> Measured:
     """All replies of one way; the model is as before afterwards."""
     found = Measured(way)
     name = model.attach(way.adapter) if way.adapter is not None else None
     try:
-        for number, question in enumerate(exam.questions, 1):
+        for question in exam.questions:
             found.replies.append(ask(model, question, way.context(question.text)))
-            tell(number, len(exam.questions))
     except ContextError as error:
         found.replies.clear()
         found.failed = str(error)
     finally:
         if name is not None:
             model.detach(name)
-    found.memory = _resident()
+    found.memory = peak_memory()
     return found
 
 
@@ -113,11 +111,6 @@ def kept(base: Measured, other: Measured) -> Rate:
 def counts(exam: Exam) -> dict[str, int]:
     """Questions of each group."""
     return {group: len(exam.of(group)) for group in GROUPS}
-
-
-def _resident() -> int:
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def wrong(measured: Sequence[Measured], most: int = 3) -> dict[str, list[Reply]]:

@@ -5,8 +5,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-Tell = Callable[[str], None]  # what is being done now
-
 NOTHING, FULL, RETRIEVED = "nothing", "full context", "retrieved context"
 TRAINING, EDITING, BOTH = "training", "editing", "training + retrieval"
 WAYS = (NOTHING, FULL, RETRIEVED, TRAINING, EDITING, BOTH)

@@ -65,7 +65,7 @@ def _passages(model: Model, docs: Path) -> list[str]:
             document = extractor.extract(kind, path.read_bytes())
             texts = cut(
                 document,
-                lambda some: [len(model.tokenizer.encode(t)) for t in some],
+                model.tokenizer.count,
                 PASSAGE_TOKENS,
             )
             found += [passage.text.strip() for passage in texts]

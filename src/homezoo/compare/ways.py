@@ -16,7 +16,6 @@ from homezoo.compare.prepared import (
     TRAINING,
     Prepared,
     Settings,
-    Tell,
 )
 from homezoo.context.index import Index
 from homezoo.context.ingest import Ingest
@@ -26,9 +25,7 @@ from homezoo.formats.gguf_read import GGUFFile
 from homezoo.text.tokenizer import Tokenizer
 
 
-def prepare(
-    name: str, exam: Exam, settings: Settings, tell: Tell, made: Sequence[Prepared]
-) -> Prepared:
+def prepare(name: str, exam: Exam, settings: Settings, made: Sequence[Prepared]) -> Prepared:
     """One way, made ready; `made` are those before it, whose work is used again.
 
     Raises HomezooError when it cannot be done with this model or these lessons.
@@ -41,9 +38,9 @@ def prepare(
     if name == RETRIEVED:
         return _index(exam, settings)
     if name == TRAINING:
-        return _train(exam, settings, tell)
+        return _train(exam, settings)
     if name == EDITING:
-        return edit(exam, settings, tell)
+        return edit(exam, settings)
     parts = {way.name: way for way in made}
     if RETRIEVED not in parts or TRAINING not in parts:
         raise HomezooError(f"{BOTH} needs {RETRIEVED} and {TRAINING}, which were not made")
@@ -67,14 +64,13 @@ def _index(exam: Exam, settings: Settings) -> Prepared:
     path.unlink(missing_ok=True)
     with GGUFFile.open(settings.model) as file:
         tokenizer = Tokenizer.from_metadata(file.metadata)
-    count = lambda texts: [len(tokenizer.encode(text)) for text in texts]  # noqa: E731
 
     def write(lessons: Sequence[Lesson]) -> float:
         begun = time.perf_counter()
         for number, group in enumerate(_by_subject(lessons)):
             text = " ".join(lesson.sentences[0] for lesson in group) + "\n"
             (documents / f"{number:05}.txt").write_text(text, "utf-8")
-        Ingest(index, count, settings.passage_tokens).run([str(documents)])
+        Ingest(index, tokenizer.count, settings.passage_tokens).run([str(documents)])
         return time.perf_counter() - begun
 
     index = Index.create(path)
@@ -118,7 +114,7 @@ def training_rows(exam: Exam) -> list[dict[str, Any]]:
     ]
 
 
-def _train(exam: Exam, settings: Settings, tell: Tell) -> Prepared:
+def _train(exam: Exam, settings: Settings) -> Prepared:
     """LoRA on all linear layers; adding a fact, or taking one away, means training again."""
     from homezoo.train.job import Files, Job
     from homezoo.train.options import TrainingOptions
@@ -131,7 +127,7 @@ def _train(exam: Exam, settings: Settings, tell: Tell) -> Prepared:
     options = TrainingOptions(
         epochs=settings.epochs, rank=settings.rank, lr=settings.rate, length=256, batch=1
     )
-    begun, note = time.perf_counter(), ""
+    begun = time.perf_counter()
     with Job(settings.model, data, options) as job, teaching(job, settings.threads) as taught:
         if settings.budget is not None:
             expected = float(taught.estimate()["seconds"])
@@ -140,7 +136,7 @@ def _train(exam: Exam, settings: Settings, tell: Tell) -> Prepared:
                     f"training would take {expected:,.0f} s, more than the budget of "
                     f"{settings.budget:,.0f} s; raise --budget or lower --epochs"
                 )
-        outcome = taught.train(Files(out), lambda step: tell(f"step {step.step} of {step.steps}"))
+        outcome = taught.train(Files(out), lambda step: None)
         note = f"{outcome.steps} steps, loss {outcome.loss:.3f}"
     seconds = time.perf_counter() - begun
     return Prepared(TRAINING, seconds, 0.0, out.stat().st_size, seconds, seconds, out, note=note)

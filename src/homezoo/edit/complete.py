@@ -2,17 +2,18 @@
 
 from collections.abc import Callable
 from collections.abc import Sequence as Items
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from homezoo.edit.build import missing_units
+from homezoo.edit.build import Capacity, capacity, make_adapter, missing_units, solve_units
 from homezoo.edit.fact_record import Unit, fact_id
 from homezoo.edit.facts import Fact
 from homezoo.edit.ledger import Ledger
-from homezoo.edit.profile import Profile
+from homezoo.edit.profile import Measured, Profile
 from homezoo.edit.reader import Reader
 from homezoo.edit.relations import Relations
 from homezoo.edit.sites import Plan, plan
 from homezoo.errors import EditError
+from homezoo.formats.adapter_file import Adapter
 
 Progress = Callable[[str, int, int], None]
 
@@ -59,6 +60,42 @@ def complete(
     if missing:
         compute(ledger, reader, profile, relations, missing, progress)
     return ledger.units(ids, profile.units_id)
+
+
+@dataclass(frozen=True, eq=False)
+class Assembled:
+    """A ledger's active facts as an adapter."""
+
+    adapter: Adapter
+    units: list[Unit]
+    capacity: Capacity
+
+
+def assemble(
+    ledger: Ledger,
+    reader: Reader,
+    measured: Measured,
+    relations: Relations,
+    force: bool = False,
+    multiple: int = 1,
+    progress: Progress | None = None,
+) -> Assembled:
+    """The adapter of all active facts; units that the ledger lacks are found first.
+
+    EditError above the capacity (unless `force`), and when no fact is active.
+    """
+    profile = measured.profile
+    facts = [entry.fact for entry in ledger.active()]
+    units = complete(ledger, reader, profile, relations, progress)
+    found = capacity(units, profile)
+    found.check(force)
+    updates = solve_units(units, measured, [fact.key for fact in facts])
+    name = reader.file.metadata.get("general.name")
+    adapter = make_adapter(
+        updates, profile, reader.identity, ledger.digest(), len(facts),
+        name if isinstance(name, str) else None, multiple,
+    )  # fmt: skip
+    return Assembled(adapter, units, found)
 
 
 def compute(

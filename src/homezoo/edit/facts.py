@@ -6,9 +6,11 @@ squares would average them, and both would fail.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from homezoo.edit.labels import Labels
+from homezoo.edit.rdf import read_triples
 from homezoo.edit.relations import SLOT, Relations
 from homezoo.edit.triples import LiteralValue, Notes, Triple
 from homezoo.errors import FactError
@@ -42,12 +44,12 @@ class Fact:
         return template.replace(SLOT, self.name)
 
 
-@dataclass(frozen=True)
-class Graph:
-    """The facts of a source, and what was left out."""
-
-    facts: list[Fact]
-    notes: Notes
+def read_graph(
+    path: Path, query: str | None = None, language: str = "en"
+) -> tuple[list[Triple], Labels, Notes]:
+    """The triples of a file without those that state names, the names, and what was left out."""
+    labels, notes = Labels(language), Notes()
+    return split_labels(read_triples(path, notes, query), labels), labels, notes
 
 
 def split_labels(triples: Iterable[Triple], labels: Labels) -> list[Triple]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence as Items
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 from typing import Any, cast
 
@@ -54,6 +55,14 @@ class Reader:
     def identity(self) -> BaseIdentity:
         """What makes this very file."""
         return identify_base(self.file.tensors)
+
+    def ledger_header(self, path: str | Path) -> dict[str, str]:
+        """What a ledger that is begun for this model keeps of it; `path` says where it is."""
+        return {
+            "base": self.identity.weights,
+            "architecture": self.model.config.architecture,
+            "path": str(path),
+        }
 
     @property
     def layers(self) -> int:

@@ -20,9 +20,9 @@ from homezoo.commands.edit.options import (
 )
 from homezoo.commands.options import JsonOption, ThreadsOption
 from homezoo.commands.terminal import note
-from homezoo.edit.build import WARN_CAPACITY, capacity, deltas_of, make_adapter, solve_units
+from homezoo.edit.build import WARN_CAPACITY
 from homezoo.edit.canaries import check_canaries
-from homezoo.edit.complete import complete
+from homezoo.edit.complete import assemble
 from homezoo.edit.ledger import Ledger
 from homezoo.errors import OptionError
 from homezoo.formats.adapter_file import write_adapter
@@ -71,18 +71,12 @@ def command(
             print(f"{len(facts)} facts are active; keys and residuals of {len(facts) - len(held)} "
                   "are still to be found; nothing was written")  # fmt: skip
             return
-        units = complete(opened, reader, measured.profile, relations, tell)
-        found = capacity(units, measured.profile)
-        found.check(force)
+        multiple = TYPES[dtype].block_size
+        built = assemble(opened, reader, measured, relations, force, multiple, tell)
+        adapter, units, found = built.adapter, built.units, built.capacity
         if found.rho > WARN_CAPACITY:
             note(f"warning: {found}: above {WARN_CAPACITY} edits begin to spoil what was known")
-        updates = solve_units(units, measured, [fact.key for fact in facts])
-        name = reader.file.metadata.get("general.name")
-        adapter = make_adapter(
-            updates, measured.profile, reader.identity, opened.digest(), len(facts),
-            name if isinstance(name, str) else None, TYPES[dtype].block_size,
-        )  # fmt: skip
-        broken = check_canaries(reader, measured, relations, deltas_of(updates), facts)
+        broken = check_canaries(reader, measured, relations, adapter.deltas, facts)
         path = out.with_name(out.name + ".rejected") if broken else out
         write_adapter(path, adapter, TYPES[dtype])
         opened.note("build", f"{path.name}: {len(facts)} facts, {len(units)} units")

@@ -1,8 +1,22 @@
 """What `homezoo edit assert`, `retract` and `suppress` share."""
 
+from collections.abc import Callable
 from pathlib import Path
 
-from homezoo.commands.edit.options import facts_of, open_reader, relations_of
+from homezoo.commands.edit.options import (
+    BaseOption,
+    ConflictOption,
+    DryRunOption,
+    FactsArgument,
+    InverseOption,
+    LanguageOption,
+    LedgerArgument,
+    QueryOption,
+    RelationsOption,
+    facts_of,
+    open_reader,
+    relations_of,
+)
 from homezoo.commands.terminal import clean
 from homezoo.edit.ledger import Changes, Ledger
 from homezoo.errors import EditError
@@ -14,11 +28,7 @@ def open_or_begin(path: Path, model: str | None, relations: Path | None) -> Ledg
         ledger = Ledger.open(path)
     else:
         with open_reader(model, None) as reader:
-            header = {
-                "base": reader.identity.weights,
-                "architecture": reader.model.config.architecture,
-                "path": str(Path(getattr(reader.file, "path", model)).resolve()),
-            }
+            header = reader.ledger_header(Path(getattr(reader.file, "path", model)).resolve())
         ledger = Ledger.create(path, header)
     if relations is not None:
         relations_of(relations)  # checked before it is kept
@@ -49,6 +59,27 @@ def change(
     changes = ledger.retract(wanted) if operation == "retract" else ledger.record(wanted)
     print("\n".join(summary(changes)))
     print(f"{len(ledger.active())} facts are active in {ledger.path}; next: homezoo edit build")
+
+
+def noting(operation: str) -> Callable[..., None]:
+    """The command of a word that notes facts, such as assert."""
+
+    def command(
+        ledger: LedgerArgument,
+        facts: FactsArgument,
+        model: BaseOption = None,
+        relations: RelationsOption = None,
+        query: QueryOption = None,
+        language: LanguageOption = "en",
+        on_conflict: ConflictOption = "error",
+        inverse: InverseOption = False,
+        dry_run: DryRunOption = False,
+    ) -> None:
+        """Says what was noted."""
+        with open_or_begin(ledger, model, relations) as opened:
+            change(opened, facts, operation, query, language, on_conflict, inverse, dry_run)
+
+    return command
 
 
 def summary(changes: Changes) -> list[str]:

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from homezoo.commands.edit.options import LanguageOption, read_graph
-from homezoo.edit.facts import diff
+from homezoo.commands.edit.options import LanguageOption
+from homezoo.edit.facts import diff, read_graph
 from homezoo.edit.ntriples import format_ntriples
 
 DETAILS = (

@@ -11,14 +11,11 @@ import typer
 
 from homezoo.commands.model_path import find_model
 from homezoo.commands.terminal import clean, note
-from homezoo.edit.facts import Fact, OnConflict, make_facts, split_labels
-from homezoo.edit.labels import Labels
+from homezoo.edit.facts import Fact, OnConflict, make_facts, read_graph
 from homezoo.edit.ledger import Ledger
 from homezoo.edit.profile import Measured, load_profile, profile_folder
-from homezoo.edit.rdf import read_triples
 from homezoo.edit.reader import Reader
 from homezoo.edit.relations import Relations, parse_relations, read_relations
-from homezoo.edit.triples import Notes, Triple
 from homezoo.errors import EditError, OptionError
 from homezoo.formats.gguf_read import GGUFFile
 
@@ -54,13 +51,6 @@ InverseOption = Annotated[
     bool, typer.Option("--inverse", help="also write what relations say the other way round")
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="say what would be done, and stop")]
-
-
-def read_graph(path: Path, query: str | None, language: str) -> tuple[list[Triple], Labels, Notes]:
-    """The triples of a file without those that state names, and the names."""
-    labels, notes = Labels(language), Notes()
-    triples = split_labels(read_triples(path, notes, query), labels)
-    return triples, labels, notes
 
 
 def facts_of(
