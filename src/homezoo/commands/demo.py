@@ -44,7 +44,7 @@ def command(
 
     begun, cores = time.monotonic(), threads or available_cores()
     model = find_model("zookeeper")
-    exam = _exam(model, fast)
+    exam = _exam(fast)
     folder.mkdir(parents=True, exist_ok=True)
     _head("1. Talk to it")
     print("The zookeeper: a language model made by homezoo, small enough to come along.\n")
@@ -70,7 +70,7 @@ def command(
         print(f"  homezoo chat zookeeper --adapter {folder / 'edited.gguf'}")
 
 
-def _exam(model: Path, fast: bool) -> Any:
+def _exam(fast: bool) -> Any:
     """The news as an exam; with `fast`, the first of it, and fewer questions about the rest."""
     from homezoo.compare.exam import exam_of_facts, read_facts
     from homezoo.edit.relations import read_relations

@@ -43,6 +43,8 @@ def _body(content: bytes) -> bytes:
                 body = file.read(MOST_XML + 1)
     except KeyError:
         raise DocumentError(f"it is no DOCX file: it holds no {_BODY}") from None
+    # zipfile raises these for a damaged archive, an unknown compression, a password, an early end
+    # and a bad name.
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
         raise DocumentError(f"it is no sound DOCX file: {error}") from None
     if len(body) > MOST_XML:

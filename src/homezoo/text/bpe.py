@@ -93,7 +93,7 @@ class BpeEncoder(Encoder):
                 ignore_merges=self._rule.ignore_merges,
                 byte_fallback=not self._rule.byte_level,
             )
-        except Exception:
+        except Exception:  # the library, which is Rust, raises no narrower class
             raise self._broken_merge() from None
         tokenizer = Tokenizer(model)
         tokenizer.pre_tokenizer = self._pieces
