@@ -9,13 +9,18 @@ import pytest
 from homezoo.formats.whole_file import whole_file
 
 
+def write_half(path: Path) -> None:
+    with whole_file(path) as file:
+        file.write(b"new, but not all of it")
+        raise RuntimeError
+
+
 def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     with whole_file(path) as file:
         file.write(b"old")
-    with pytest.raises(RuntimeError), whole_file(path) as file:
-        file.write(b"new, but not all of it")
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        write_half(path)
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
