@@ -40,6 +40,9 @@ BudgetOption = Annotated[
     int | None,
     typer.Option("--budget", help="most tokens of passages; else half the context, at most 1,500"),
 ]
+RerankOption = Annotated[
+    bool, typer.Option("--rerank", help="let the model itself order the 20 best passages first")
+]
 ShowOption = Annotated[
     bool, typer.Option("--show-context", help="print what the model is given, to standard error")
 ]
@@ -53,6 +56,7 @@ def command(
     model: ModelOption,
     by: ByOption = By.AUTO,
     budget: BudgetOption = None,
+    rerank: RerankOption = False,
     show_context: ShowOption = False,
     adapter: AdapterOption = None,
     prompt_cache: PromptCacheOption = False,
@@ -73,7 +77,7 @@ def command(
         stack.enter_context(stored_prompts(opened, prompt_cache))
         warn(opened.tokenizer.warnings)
         began = time.perf_counter()
-        given = prepare(searcher, opened, question, by.value, budget)
+        given = prepare(searcher, opened, question, by.value, budget, rerank)
         searched = time.perf_counter() - began
         if show_context:
             note(clean(given.message))

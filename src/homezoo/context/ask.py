@@ -11,6 +11,7 @@ from homezoo.context.prompt import (
     cited_numbers,
     says_not_found,
 )
+from homezoo.context.rerank import question_likelihood, rerank
 from homezoo.context.search import Hit, Searcher
 from homezoo.errors import ContextError, OptionError
 
@@ -28,6 +29,11 @@ class AnsweringModel(Protocol):
 
     @property
     def metadata(self) -> Any: ...
+
+    @property
+    def engine(self) -> Any: ...
+
+    def encode_prompt(self, prompt: Any) -> list[int]: ...
 
     def stream_chat(self, messages: Any, options: Any = None) -> Any: ...
 
@@ -60,9 +66,14 @@ def default_budget(context: int) -> int:
 
 
 def prepare(
-    searcher: Searcher, model: AnsweringModel, question: str, way: str, budget: int | None
+    searcher: Searcher,
+    model: AnsweringModel,
+    question: str,
+    way: str,
+    budget: int | None,
+    reranked: bool = False,
 ) -> Context:
-    """The passages for a question, within the budget.
+    """The passages for a question, within the budget; `reranked` by the answering model itself.
 
     Raises OptionError for an empty question or a budget beyond the model's context, ContextError
     when no passage fits the budget.
@@ -76,6 +87,8 @@ def prepare(
             "give a budget below it, or a larger --context"
         )
     hits = searcher.search(question, FOUND_FIRST, way)
+    if reranked:
+        hits = rerank(question, hits, lambda text, q: question_likelihood(model, text, q))
     context = build_context(question, hits, lambda text: len(model.tokenizer.encode(text)), allowed)
     if hits and not context.hits:
         raise ContextError(
