@@ -1,7 +1,8 @@
 """Profile, one fact and a build on a large model: time and memory.
 
-Run: python bench/edit_large.py MODEL.gguf TEXT.txt [--layer 4] [--tokens-per-width 2]
-The model may have random weights: it then knows nothing, so the place to write is given.
+Run: python bench/edit_large.py MODEL.gguf TEXT.txt [--layer 4] [--tokens-per-width 2] [--facts 4]
+The model may have random weights: it then knows nothing, so the place to write is given. With
+--folder what is measured is kept: a run that was stopped goes on, in its covariance too.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from homezoo.edit.ledger import Ledger
 from homezoo.edit.profile import load_profile, save_profile
 from homezoo.edit.reader import Reader
 from homezoo.edit.relations import parse_relations
+from homezoo.edit.spent import Spent
 from homezoo.edit.targets import SearchSettings
 from homezoo.formats.adapter_file import write_adapter
 from homezoo.formats.gguf_read import GGUFFile
@@ -66,6 +68,19 @@ def watch(most: list[int]) -> None:
         time.sleep(0.1)
 
 
+def show(stage: str, done: int, total: int) -> None:
+    """Where the profile is, now and then."""
+    if done % 8 == 0 or done == total:
+        print(f"  {stage}: {done} of {total}, {time.process_time():.0f} s of CPU", flush=True)
+
+
+def open_ledger(path: Path, reader: Reader) -> Ledger:
+    """The one of an earlier run, or a new one."""
+    if path.is_file():
+        return Ledger.open(path)
+    return Ledger.create(path, reader.ledger_header("") | {"relations": RELATIONS})
+
+
 def main() -> None:
     """Everything in one process."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -76,6 +91,8 @@ def main() -> None:
     parser.add_argument("--position", default="subject_last")
     parser.add_argument("--search", default="full")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--facts", type=int, default=len(FACTS))
+    parser.add_argument("--folder", type=Path, help="where to keep what is measured")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     covariance.TOKENS_PER_WIDTH = given.tokens_per_width
@@ -83,25 +100,29 @@ def main() -> None:
     threading.Thread(target=watch, args=(own,), daemon=True).start()
     relations = parse_relations(RELATIONS)
     with tempfile.TemporaryDirectory() as place, GGUFFile.open(given.model) as file:
-        reader, folder = Reader(file, given.threads), Path(place)
+        reader, folder = Reader(file, given.threads), given.folder or Path(place)
         wishes = Wishes(given.position, (given.layer,), 100.0, 0.0, contexts=2,
                         search=SearchSettings(given.search))  # fmt: skip
         text = given.text.read_text("utf-8")
-        with Stage("profile"):
-            save_profile(folder, fit_profile(reader, text, [], relations, folder, wishes))
+        if not (folder / "profile.json").is_file():
+            with Stage("profile"):
+                made = fit_profile(reader, text, [], relations, folder, wishes, show)
+                save_profile(folder, made)
+                del made
         measured = load_profile(folder)
-        header = {"base": reader.identity.weights, "architecture": "llama", "relations": RELATIONS}
-        ledger = Ledger.create(folder / "l", header)
-        ledger.record(FACTS[:1])
-        with Stage("one fact"):
-            complete(ledger, reader, measured.profile, relations)
-        ledger.record(FACTS)
-        with Stage(f"{len(FACTS) - 1} more facts"):
-            units = complete(ledger, reader, measured.profile, relations)
+        ledger = open_ledger(folder / "l", reader)
+        for facts in (FACTS[:1], FACTS[1 : given.facts]):
+            if facts:
+                spent = Spent()
+                ledger.record(facts)
+                with Stage(f"{len(facts)} facts"):
+                    units = complete(ledger, reader, measured.profile, relations, spent=spent)
+                print(f"  {spent}")
         with Stage("build"):
             updates = solve_units(units, measured)
-            made = make_adapter(updates, measured.profile, reader.identity, ledger.digest(), 4)
-            write_adapter(folder / "edits.gguf", made)
+            adapter = make_adapter(updates, measured.profile, reader.identity, ledger.digest(),
+                                   given.facts)  # fmt: skip
+            write_adapter(folder / "edits.gguf", adapter)
         limit = 1.5 * given.model.stat().st_size + 3 * measured.profile.width**2 * 8
         print(f"{measured.profile.tokens:,} tokens, {capacity(units, measured.profile)}")
         for unit in units:

@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from edit_commands import Run, answer
 
@@ -12,6 +13,7 @@ from homezoo.edit.ask import Asker
 from homezoo.edit.reader import Reader
 from homezoo.formats.adapter_file import read_adapter
 from homezoo.formats.gguf_read import GGUFFile
+from homezoo.run.model import Model
 
 pytest.importorskip("torch")
 # One relation for each: this small model does not tell one name from another.
@@ -91,7 +93,13 @@ def test_facts_are_written_verified_explained_and_taken_back(
                           zoo / "relations.toml", *shared, "--json"))  # fmt: skip
     assert sum(row["facts"] for row in plan["relations"]) == 3
     assert sum(row["known"] for row in plan["relations"]) == 0
+    assert plan["seconds"] > 0
     begin(run, zoo, ledger)
+    (tmp_path / "car.nt").write_text(triple("Lily", "livesIn", "car"))
+    table = run("edit", "plan", "stories", tmp_path / "car.nt", "--relations",
+                zoo / "relations.toml", *shared, "--ledger", ledger)  # fmt: skip
+    assert "changed" in table and table.splitlines()[1].split()[-1] == "1"
+    assert "keys and residuals: about" in table
     assert "3 facts are active; keys and residuals of 3 are still" in run(
         "edit", "build", ledger, "-o", edits, *shared, "--dry-run"
     )
@@ -118,16 +126,89 @@ def test_facts_are_written_verified_explained_and_taken_back(
     assert answer(stories_path, prompt, edits).split()[0] == answer(stories_path, prompt).split()[0]
     assert answer(stories_path, "Lily lived in a", edits).split()[0].strip(".") == "boat"
     assert "retract   Lily" in run("edit", "log", ledger)
-    assert run("edit", "export", ledger).count("\n") == 2
-    run("edit", "retract", ledger, "--on-conflict", "skip", write(tmp_path, run, ledger))
-    message = run("edit", "build", ledger, "-o", edits, *shared, status=1)
-    assert "no active fact" in message
+    assert run("edit", "export-nt", ledger).count("\n") == 2
+    changed = logits(stories_path, edits)
+    run("edit", "retract", ledger, write(tmp_path, run, ledger))
+    assert "the base answers" in run("edit", "build", ledger, "-o", edits, *shared)
+    assert run("edit", "verify", "stories", edits, ledger, *shared, "--strict", "--texts", "0")
+    base = logits(stories_path)
+    assert not np.array_equal(changed, base)
+    assert logits(stories_path, edits).tobytes() == base.tobytes()  # retract all: bit for bit
+
+
+def logits(path: Path, adapter: Path | None = None) -> np.ndarray:
+    """After every token of a text that names what was edited."""
+    with Model.open(path, threads=1) as model:
+        if adapter is not None:
+            model.attach(adapter)
+        return model.logits(model.encode_prompt("Lily lived in a boat. Lily loved to eat fish."))
+
+
+def test_to_retract_what_replaced_an_edit_gives_the_base_and_not_the_first_edit(
+    run: Run, zoo: Path, profile: Path, tmp_path: Path, stories_path: Path
+) -> None:
+    ledger, edits = tmp_path / "zoo.ledger", tmp_path / "edits.gguf"
+    shared = ("--profile", profile, "--threads", "1")
+    for word in ("boat", "car"):
+        (tmp_path / f"{word}.nt").write_text(triple("Lily", "livesIn", word))
+        begin(run, zoo, ledger, tmp_path / f"{word}.nt")
+        run("edit", "build", ledger, "-o", edits, *shared)
+        assert answer(stories_path, "Lily lived in a", edits).split()[0].strip(".") == word
+    run("edit", "retract", ledger, tmp_path / "car.nt")
+    run("edit", "build", ledger, "-o", edits, *shared)
+    assert logits(stories_path, edits).tobytes() == logits(stories_path).tobytes()
+    begin(run, zoo, ledger)  # and with others there, too, nothing of either is left
+    (tmp_path / "house.nt").write_text(triple("Lily", "livesIn", "boat"))
+    run("edit", "retract", ledger, tmp_path / "house.nt")
+    run("edit", "build", ledger, "-o", edits, *shared)
+    fresh = tmp_path / "fresh.ledger"
+    (tmp_path / "others.nt").write_text(
+        triple("Lily", "sees", "tree") + triple("Lily", "eats", "fish")
+    )
+    begin(run, zoo, fresh, tmp_path / "others.nt")
+    run("edit", "build", fresh, "-o", tmp_path / "fresh.gguf", *shared)
+    found, wanted = (read_adapter(path) for path in (edits, tmp_path / "fresh.gguf"))
+    for name, (a, b) in found.deltas.items():
+        other = wanted.deltas[name][1] @ wanted.deltas[name][0]
+        assert np.abs(b @ a - other).max() < 1e-5 * np.abs(other).max()
+
+
+def test_a_ledger_moves_to_another_quantisation(
+    run: Run, zoo: Path, profile: Path, tmp_path: Path, stories_path: Path
+) -> None:
+    ledger, edits, other = (tmp_path / name for name in ("zoo.ledger", "edits.gguf", "q8.gguf"))
+    begin(run, zoo, ledger)
+    run("edit", "build", ledger, "-o", edits, "--profile", profile, "--threads", "1")
+    write_f16(stories_path, other)
+    shared = ("--profile", tmp_path / "profile", "--threads", "1")
+    message = run("edit", "build", ledger, "-o", edits, "--model", other, *shared, status=1)
+    assert "homezoo edit profile MODEL" in message
+    run("edit", "profile", other, "--text", zoo / "text.txt", "--graph", zoo / "known.nt",
+        "--relations", zoo / "relations.toml", *shared, "--position", "prompt_last", "--layers",
+        "2", "--strength", "100", "--protect", "1")  # fmt: skip
+    message = run("edit", "build", ledger, "-o", edits, "--model", other, *shared, status=1)
+    assert "homezoo edit rebase" in message
+    said = run("edit", "rebase", ledger, other, "--dry-run")
+    assert "3 facts are active; 0 of them" in said and "nothing was changed" in said
+    assert "9 keys and residuals of the old base are gone" in run("edit", "rebase", ledger, other)
+    assert "on this very file already" in run("edit", "rebase", ledger, other, status=1)
+    assert "3 facts" in run("edit", "build", ledger, "-o", edits, *shared)
+    assert answer(other, "Lily lived in a", edits).split()[0].strip(".") == "boat"
+    log = run("edit", "log", ledger)
+    assert "assert    Lily" in log and "rebase    from base" in log
+    assert run("edit", "export-nt", ledger).count("\n") == 3
+
+
+def write_f16(source: Path, path: Path) -> None:
+    """The same model with matrices in F16."""
+    run_status = main(["quantize", str(source), str(path), "--type", "F16"])
+    assert run_status == 0
 
 
 def write(folder: Path, run: Run, ledger: Path) -> Path:
     """All that is active, as a file."""
     path = folder / "rest.nt"
-    path.write_text(run("edit", "export", ledger))
+    path.write_text(run("edit", "export-nt", ledger))
     return path
 
 

@@ -95,6 +95,74 @@ def test_suppressed_means_not_said(reader: Reader) -> None:
         assert grades.rates["efficacy"] == Rate(expected, 1)
 
 
+def test_suppression_says_how_likely_it_is_before_and_after(reader: Reader) -> None:
+    (ids,) = Asker(reader).continue_greedily([reader.prompt("Lily lived in a")], 6)
+    first = reader.text(ids).split()[0]
+    cases = make_cases([fact("Lily", first, operation="suppress")], [], RELATIONS)
+    (unchanged,) = grade(reader, {}, cases).suppressed
+    assert unchanged.before == unchanged.after > 0.05
+    answer = reader.answer("Lily lived in a", first)
+    logits = Asker(reader).logits([*reader.prompt("Lily lived in a"), *answer])
+    at = len(reader.prompt("Lily lived in a")) - 1
+    rows = logits[at : at + len(answer)].astype(np.float64)
+    chance = np.exp(rows - rows.max(1, keepdims=True))
+    chance /= chance.sum(1, keepdims=True)
+    expected = np.prod(chance[np.arange(len(answer)), answer])
+    assert unchanged.before == pytest.approx(expected, rel=1e-3)
+    random = np.random.default_rng(0)
+    config = reader.model.config
+    pair = tuple(random.standard_normal(shape).astype(np.float32)
+                 for shape in ((2, config.feed_forward), (config.width, 2)))  # fmt: skip
+    (other,) = grade(reader, {"blk.2.ffn_down": pair}, cases).suppressed
+    assert other.before == unchanged.before and other.after != other.before
+    assert any(line.startswith("suppressed: 'Lily lived in a'")
+               for line in lines_of(grade(reader, {}, cases)))  # fmt: skip
+
+
+def test_several_objects_are_graded_by_recall(reader: Reader) -> None:
+    likely = []
+    for word in ("house", "big", "small", "boat", "zoo"):
+        asked = Question(tuple(reader.prompt("Lily lived in a")),
+                         (tuple(reader.answer("Lily lived in a", word)),))  # fmt: skip
+        (reply,) = Asker(reader).ask([asked])
+        likely.append((reply.likely[0] * len(asked.answers[0]), word))
+    order = [word for _, word in sorted(likely, reverse=True)]
+    graph = [fact("Tom", word) for word in order]
+    for chosen, hits in ((order[:2], 2), ([order[0], order[-1]], 1), (order[-2:], 0)):
+        many = replace(fact("Lily", "x"), objects=tuple(chosen))
+        grades = grade(reader, {}, make_cases([many], graph, RELATIONS))
+        assert grades.rates["recall"] == Rate(hits, 2)
+    assert (
+        "recall" not in grade(reader, {}, make_cases([fact("Lily", "x")], graph, RELATIONS)).rates
+    )
+
+
+def test_other_names_and_the_other_way_round() -> None:
+    relations = parse_relations(
+        '["a:p"]\nedit = "{s} lives in"\nparaphrases = ["x {s} y", "z {s} y", "w {s}"]\n'
+        'inverse = "a:q"\n["a:q"]\nedit = "In {s} lives"\nparaphrases = ["a {s}", "b {s}", "c {s}"]'
+    )
+    edit = replace(fact("Leo", "Bath"), aliases=("Old Leo",))
+    known = [fact("Mia", "Bath"), fact("Tim", "Rome"), fact("Leo", "Rome")]
+    cases = make_cases([edit], known, relations)
+    found = {c.measure: (c.prompt, c.answers) for c in cases if c.measure in ("alias", "inverse")}
+    assert found["alias"] == ("Old Leo lives in", ("Bath",))
+    assert found["inverse"] == ("In Bath lives", ("Leo", "Mia"))
+
+
+def test_teacher_forcing_counts_tokens(reader: Reader) -> None:
+    prompt = tuple(reader.prompt("Lily lived in a"))
+    (ids,) = Asker(reader).continue_greedily([prompt], 6)
+    first = reader.text(ids).split()[0]
+    grades = grade(reader, {}, make_cases([fact("Lily", f"{first} qqq")], [], RELATIONS)[:1])
+    answer = reader.answer("Lily lived in a", f"{first} qqq")
+    logits = Asker(reader).logits([*prompt, *answer])[len(prompt) - 1 : -1]
+    hits = int((logits.argmax(1) == np.array(answer)).sum())
+    assert 0 < hits < len(answer)
+    assert grades.rates["efficacy (teacher-forced)"] == Rate(hits, len(answer))
+    assert grades.rates["efficacy"] == Rate(0, 1)
+
+
 def test_drift_is_seen(reader: Reader) -> None:
     random = np.random.default_rng(0)
     config = reader.model.config

@@ -113,6 +113,19 @@ def test_units_are_kept_by_fact_and_profile(ledger: Ledger) -> None:
     assert len(ledger.units([fact_id(leo), fact_id(mia)], "p")) == 3
 
 
+def test_a_new_base_keeps_facts_and_history(ledger: Ledger) -> None:
+    ledger.record([fact("leo"), fact("mia")])
+    ledger.retract([fact("mia")])
+    ledger.store([unit_of(fact("leo")), unit_of(fact("mia"))])
+    before, digest = ledger.entries(), ledger.digest()
+    assert ledger.rebase(HEADER | {"base": "cd" * 32, "path": "other.gguf"}) == 2
+    assert ledger.entries() == before
+    assert (ledger.header["base"], ledger.header["path"]) == ("cd" * 32, "other.gguf")
+    assert ledger.units([fact_id(fact("leo"))], "p") == []
+    assert ledger.digest() != digest
+    assert ledger.events()[-1][1:] == ("rebase", "from base abababababab to cdcdcdcdcdcd")
+
+
 def test_a_ledger_survives_its_process(tmp_path: Path) -> None:
     with Ledger.create(tmp_path / "l", HEADER) as ledger:
         ledger.record([fact("leo")])

@@ -33,6 +33,9 @@ def reader(name: str, type: BlockType = BlockType.F32, forward: str = "float") -
     return Reader(MODELS[name](type), threads=1, forward=forward)
 
 
+STEP = 0.02  # of finite differences: smaller, and float32's rounding shows
+
+
 def made_plan(name: str = "leo") -> Plan:
     """One fact with an object of two tokens, bare and after another text."""
     fact = Fact("a:" + name, "a:p", name, ("x",))
@@ -67,26 +70,45 @@ def test_gradients_are_finite_differences(name: str, type: BlockType) -> None:
     (slope,) = torch.autograd.grad(problem.losses(values).sum(), values)
     for _ in range(3):
         way = torch.from_numpy(random.standard_normal((4, width)).astype(np.float32))
+        way = (way + slope) / 2  # a slope near zero could not be told from rounding
         with torch.no_grad():
-            ends = [problem.losses(values + side * 0.02 * way).sum().item() for side in (1, -1)]
-        found = (ends[0] - ends[1]) / 0.04
-        assert found == pytest.approx((slope * way).sum().item(), rel=1e-2, abs=1e-3)
+            ends = [problem.losses(values + at * STEP * way).sum().item() for at in (-2, -1, 1, 2)]
+        # Five points: what is left out is of the fourth power of the step.
+        found = (ends[0] - 8 * ends[1] + 8 * ends[2] - ends[3]) / (12 * STEP)
+        assert found == pytest.approx((slope * way).sum().item(), rel=1e-3)
 
 
-def test_gradients_through_q4_0_are_those_of_the_dequantised_model() -> None:
-    packed = random_model(layers=3, type=BlockType.Q4_0, feed_forward=64)
+def slope_of(model: RandomModel, forward: str) -> np.ndarray:
+    """Of the losses of one fact, at residuals of 0.1."""
+    problem = Problem(Reader(model, threads=1, forward=forward), [made_plan()], 1)
+    values = torch.full((2, 64), 0.1, requires_grad=True)
+    (slope,) = torch.autograd.grad(problem.losses(values).sum(), values)
+    return np.array(slope)
+
+
+def dequantised(packed: RandomModel) -> RandomModel:
+    """The same model with the values of its blocks as F32."""
     plain = RandomModel(packed.metadata)
     for name, tensor in packed.tensors.items():
         values = dequantize(tensor.type, tensor.data).reshape(tensor.shape)
         data = values.reshape(-1, values.shape[-1]).view(np.uint8)
         plain.tensors[name] = replace(tensor, type=BlockType.F32, data=data)
-    slopes = []
-    for model in (packed, plain):
-        problem = Problem(Reader(model, threads=1, forward="float"), [made_plan()], 1)
-        values = torch.full((2, 64), 0.1, requires_grad=True)
-        (slope,) = torch.autograd.grad(problem.losses(values).sum(), values)
-        slopes.append(slope.numpy())
+    return plain
+
+
+@pytest.mark.parametrize("type", [BlockType.Q4_0, BlockType.Q8_0])
+def test_gradients_through_blocks_are_those_of_the_dequantised_model(type: BlockType) -> None:
+    packed = random_model(layers=3, type=type, feed_forward=64)
+    slopes = [slope_of(model, "float") for model in (packed, dequantised(packed))]
     assert np.abs(slopes[0] - slopes[1]).max() < 1e-3 * np.abs(slopes[1]).max()
+
+
+def test_the_gradients_that_a_search_follows_are_rounded_and_no_more() -> None:
+    """`homezoo edit` rounds activations and gradients to int8, as the engine does."""
+    packed = random_model(layers=3, type=BlockType.Q4_0, feed_forward=64)
+    exact, used = slope_of(dequantised(packed), "float"), slope_of(packed, "int8")
+    assert not np.array_equal(exact, used)
+    assert np.linalg.norm(used - exact) < 0.03 * np.linalg.norm(exact)
 
 
 @pytest.mark.parametrize("kind", ["full", "draft"])

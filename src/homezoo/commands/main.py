@@ -52,7 +52,8 @@ GROUPS = {
         "verify": "Measure what an adapter's edits did and what they broke.",
         "explain": "Say which facts of a ledger answer a prompt.",
         "log": "Show the history of a ledger.",
-        "export": "Print a ledger's active facts as N-Triples.",
+        "export-nt": "Print a ledger's active facts as N-Triples.",
+        "rebase": "Bind a ledger to another base; facts and history stay.",
     },
 }
 
@@ -143,7 +144,7 @@ def make_command(word: str) -> Any:
     """The command of a word, built by typer from the function `command` of its module."""
     import typer
 
-    module = importlib.import_module(f"homezoo.commands.{word.replace(' ', '.')}")
+    module = importlib.import_module(f"homezoo.commands.{word.replace(' ', '.').replace('-', '_')}")
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     settings = {"help_option_names": ["--help", "-h"]}
     text = "\n\n".join([leaves()[word], getattr(module, "DETAILS", "")]).strip()

@@ -42,6 +42,7 @@ class Reply:
 
     exact: tuple[bool, ...]  # whether the greedy answer is this one, and no longer word
     likely: tuple[float, ...]  # mean log-probability of its tokens, nats
+    tokens: tuple[int, ...]  # how many are the likeliest after the right ones before them
 
     @property
     def right(self) -> bool:
@@ -67,7 +68,7 @@ class Asker:
     def ask(self, questions: Items[Question]) -> list[Reply]:
         """Replies in order."""
         pairs = [(q.prompt, answer) for q in questions for answer in q.answers]
-        outcomes: list[tuple[bool, float]] = []
+        outcomes: list[tuple[bool, float, int]] = []
         for group in self._groups(pairs):
             sequences = [[*prompt, *answer] for prompt, answer in group]
             rows = [len(answer) + 1 for _, answer in group]
@@ -80,7 +81,7 @@ class Asker:
         for question in questions:
             part = outcomes[at : at + len(question.answers)]
             at += len(part)
-            replies.append(Reply(tuple(e for e, _ in part), tuple(p for _, p in part)))
+            replies.append(Reply(*zip(*part, strict=True)) if part else Reply((), (), ()))
         return replies
 
     def logits(self, tokens: Items[int]) -> np.ndarray:
@@ -88,28 +89,35 @@ class Asker:
         return self._compute([list(tokens)], [len(tokens)])
 
     def continue_greedily(self, prompts: Items[Items[int]], count: int) -> list[list[int]]:
-        """The `count` likeliest tokens after each prompt, one after another; fewer after an end."""
-        found: list[list[int]] = []
-        for prompt in prompts:
-            cache = self._room([len(prompt) + count])
-            sequence, new, out = Sequence(cache), list(prompt), []
-            for _ in range(count):
-                row = self._run([(sequence, new)], [1])[0]
-                id = int(row.argmax())
-                if id in self.reader.tokenizer.end_ids:
-                    break
-                out.append(id)
-                new = [id]
+        """The `count` likeliest tokens after each prompt, one after another; fewer after an end.
+
+        All prompts go on together, so that each step reads the weights once.
+        """
+        cache = self._room([len(prompt) + count for prompt in prompts])
+        found: list[list[int]] = [[] for _ in prompts]
+        sequences = [Sequence(cache) for _ in prompts]
+        new = {number: list(prompt) for number, prompt in enumerate(prompts)}
+        for _ in range(count):
+            if not new:
+                break
+            numbers = list(new)
+            rows = self._run([(sequences[n], new[n]) for n in numbers], [1] * len(numbers))
+            new = {}
+            for number, id in zip(numbers, rows.argmax(axis=1), strict=True):
+                if int(id) not in self.reader.tokenizer.end_ids:
+                    found[number].append(int(id))
+                    new[number] = [int(id)]
+        for sequence in sequences:
             sequence.release()
-            found.append(out)
         return found
 
-    def _outcome(self, logits: np.ndarray, answer: tuple[int, ...]) -> tuple[bool, float]:
+    def _outcome(self, logits: np.ndarray, answer: tuple[int, ...]) -> tuple[bool, float, int]:
         """logits [n + 1, V] before each of n tokens and after the last."""
         best = logits.argmax(axis=1)
+        right = best[:-1] == np.array(answer)
         said = log_softmax(logits[:-1])[np.arange(len(answer)), list(answer)]
         ends = not self.reader.begins_inside_word(int(best[-1]))
-        return bool((best[:-1] == np.array(answer)).all()) and ends, float(said.mean())
+        return bool(right.all()) and ends, float(said.mean()), int(right.sum())
 
     def _groups(
         self, pairs: Items[tuple[tuple[int, ...], tuple[int, ...]]]

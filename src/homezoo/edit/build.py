@@ -13,10 +13,13 @@ from homezoo.edit.solve import Update, reduce_rank, regular, solve
 from homezoo.errors import EditError
 from homezoo.formats.adapter_file import Adapter
 from homezoo.formats.adapter_origin import BaseIdentity, origin_keys
+from homezoo.formats.blocks import dequantize
+from homezoo.formats.tensor import Tensor
 
 MOST_CAPACITY = 0.5  # units over K of a layer: beyond it, edits and the rest both suffer
 WARN_CAPACITY = 0.33
 LEDGER_KEY, FACTS_KEY = "homezoo.edit.ledger", "homezoo.edit.facts"
+ROWS = 512  # of a weight that are floats at once
 Pair = tuple[np.ndarray, np.ndarray]
 
 
@@ -52,35 +55,56 @@ def capacity(units: Iterable[Unit], profile: Profile) -> Capacity:
     return Capacity(counts, profile.width)
 
 
-def solve_units(
-    units: Items[Unit], measured: Measured, edited: Iterable[tuple[str, str]] = ()
-) -> dict[int, Update]:
-    """The update of each layer that holds units.
+@dataclass(frozen=True, eq=False)
+class LayerProblem:
+    """What is solved for one layer; n units in order of their ids."""
+
+    keys: np.ndarray  # float64 [n, K]
+    residuals: np.ndarray  # float64 [n, D]
+    covariance: np.ndarray  # float64 [K, K], can be inverted
+    history: np.ndarray | None  # float64 [m, K], keys that are protected, already weighted
+    strength: float  # λ
+
+    def protected(self) -> np.ndarray:
+        """λC and what the protected keys add, [K, K]."""
+        found = self.strength * self.covariance
+        if self.history is not None:
+            found += self.history.T @ self.history
+        return found
+
+
+def layer_problem(
+    units: Items[Unit], measured: Measured, layer: int, edited: Iterable[tuple[str, str]] = ()
+) -> LayerProblem:
+    """The units of a layer, and what protects the rest.
 
     `edited` are subject and predicate of the facts to write: their own old keys are not protected.
     """
     gone = set(edited)
-    free = np.array([fact.key in gone for fact in measured.known], bool)
-    updates = {}
-    for layer in sorted({unit.layer for unit in units}):
-        here = sorted((u for u in units if u.layer == layer), key=lambda unit: unit.id)
-        keys = np.stack([unit.key for unit in here]).astype(np.float64)
-        residuals = np.stack([unit.residual for unit in here]).astype(np.float64)
-        updates[layer] = _solve_layer(keys, residuals, measured, layer, free)
-    return updates
-
-
-def _solve_layer(
-    keys: np.ndarray, residuals: np.ndarray, measured: Measured, layer: int, free: np.ndarray
-) -> Update:
-    profile = measured.profile
-    covariance = regular(measured.covariances[layer])
-    history = None
+    here = sorted((u for u in units if u.layer == layer), key=lambda unit: unit.id)
+    keys = np.stack([unit.key for unit in here]).astype(np.float64)
+    residuals = np.stack([unit.residual for unit in here]).astype(np.float64)
+    profile, history = measured.profile, None
     held = measured.protected.get(layer)
     if held is not None and profile.protected > 0:
-        kept = held.keys[~free[held.facts]].astype(np.float64)
-        history = kept * profile.protected**0.5
-    return solve(keys, residuals, covariance, profile.strength, profile.method, history, True)
+        free = np.array([fact.key in gone for fact in measured.known], bool)
+        history = held.keys[~free[held.facts]].astype(np.float64) * profile.protected**0.5
+    covariance = regular(measured.covariances[layer])
+    return LayerProblem(keys, residuals, covariance, history, profile.strength)
+
+
+def solve_units(
+    units: Items[Unit], measured: Measured, edited: Iterable[tuple[str, str]] = ()
+) -> dict[int, Update]:
+    """The update of each layer that holds units; `edited` as in `layer_problem`."""
+    edited = list(edited)
+    updates = {}
+    for layer in sorted({unit.layer for unit in units}):
+        p = layer_problem(units, measured, layer, edited)
+        method = measured.profile.method
+        updates[layer] = solve(p.keys, p.residuals, p.covariance, p.strength, method, p.history,
+                               overwrite=True)  # fmt: skip
+    return updates
 
 
 def deltas_of(updates: Mapping[int, Update], multiple: int = 1) -> dict[str, Pair]:
@@ -101,6 +125,14 @@ def deltas_of(updates: Mapping[int, Update], multiple: int = 1) -> dict[str, Pai
     return found
 
 
+def no_change(profile: Profile, width: int) -> dict[int, Update]:
+    """What a ledger without active facts is solved into: a pair of zeros, `width` is D.
+
+    A file of it can stand where an earlier adapter stood, and the base answers through it.
+    """
+    return {profile.layers[0]: Update(np.zeros((1, profile.width)), np.zeros((width, 1)))}
+
+
 def make_adapter(
     updates: Mapping[int, Update],
     profile: Profile,
@@ -110,17 +142,25 @@ def make_adapter(
     base_name: str | None = None,
     multiple: int = 1,
 ) -> Adapter:
-    """The adapter to write, its rank a multiple of `multiple`.
-
-    EditError when no fact is active: there is nothing to build.
-    """
+    """The adapter to write, its rank a multiple of `multiple`; without updates see `no_change`."""
     deltas = deltas_of(updates, multiple)
-    if not deltas:
-        raise EditError("the ledger has no active fact, so there is no adapter: use the base as is")
     rank = next(iter(deltas.values()))[0].shape[0]
     keys = origin_keys(base=base, base_name=base_name)
     keys |= {LEDGER_KEY: digest, FACTS_KEY: facts}
     return Adapter(profile.architecture, float(rank), deltas, keys)
+
+
+def relative_sizes(deltas: Mapping[str, Pair], tensors: Mapping[str, Tensor]) -> dict[str, float]:
+    """|Delta| / |W| in Frobenius norms, by the name of the weight."""
+    found = {}
+    for name, (a, b) in deltas.items():
+        weight = tensors[f"{name}.weight"]
+        parts = np.array_split(weight.data, -(-len(weight.data) // ROWS))
+        floats = (dequantize(weight.type, rows).astype(np.float64) for rows in parts)
+        total = sum(float(np.square(values).sum()) for values in floats)
+        a, b = a.astype(np.float64), b.astype(np.float64)
+        found[name] = float(np.sum((a @ a.T) * (b.T @ b))) ** 0.5 / max(total, 1e-300) ** 0.5
+    return found
 
 
 @dataclass(frozen=True)

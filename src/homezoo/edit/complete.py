@@ -2,9 +2,17 @@
 
 from collections.abc import Callable
 from collections.abc import Sequence as Items
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from homezoo.edit.build import Capacity, capacity, make_adapter, missing_units, solve_units
+from homezoo.edit.build import (
+    Capacity,
+    capacity,
+    make_adapter,
+    missing_units,
+    no_change,
+    solve_units,
+)
+from homezoo.edit.compact import Compacted, compact_answers
 from homezoo.edit.fact_record import Unit, fact_id
 from homezoo.edit.facts import Fact
 from homezoo.edit.ledger import Ledger
@@ -12,6 +20,7 @@ from homezoo.edit.profile import Measured, Profile
 from homezoo.edit.reader import Reader
 from homezoo.edit.relations import Relations
 from homezoo.edit.sites import Plan, plan
+from homezoo.edit.spent import Spent
 from homezoo.errors import EditError
 from homezoo.formats.adapter_file import Adapter
 
@@ -24,7 +33,14 @@ def check_base(ledger: Ledger, reader: Reader) -> None:
     if base != reader.identity.weights:
         raise EditError(
             f"the ledger was begun on another model file (hash {base[:12]}, this one is "
-            f"{reader.identity.weights[:12]}); open the file it names, or begin a new ledger"
+            f"{reader.identity.weights[:12]}); open the file it names, or move the ledger: "
+            f"homezoo edit rebase {ledger.path} MODEL"
+        )
+    tokenizer = ledger.header.get("tokenizer", reader.vocabulary)
+    if tokenizer != reader.vocabulary:
+        raise EditError(
+            f"the model has the ledger's weights but another vocabulary (hash "
+            f"{reader.vocabulary[:12]}, the ledger's {tokenizer[:12]}); open the ledger's own file"
         )
 
 
@@ -50,6 +66,7 @@ def complete(
     profile: Profile,
     relations: Relations,
     progress: Progress | None = None,
+    spent: Spent | None = None,
 ) -> list[Unit]:
     """All units of the active facts, in order of their ids; new ones are stored as they come."""
     check_base(ledger, reader)
@@ -58,7 +75,7 @@ def complete(
     held = ledger.units(ids, profile.units_id)
     missing = missing_units([entry.fact for entry in entries], held)
     if missing:
-        compute(ledger, reader, profile, relations, missing, progress)
+        compute(ledger, reader, profile, relations, missing, progress, spent)
     return ledger.units(ids, profile.units_id)
 
 
@@ -69,6 +86,8 @@ class Assembled:
     adapter: Adapter
     units: list[Unit]
     capacity: Capacity
+    spent: Spent = field(default_factory=Spent)
+    compacted: Compacted | None = None
 
 
 def assemble(
@@ -79,23 +98,32 @@ def assemble(
     force: bool = False,
     multiple: int = 1,
     progress: Progress | None = None,
+    small: bool = False,
 ) -> Assembled:
     """The adapter of all active facts; units that the ledger lacks are found first.
 
-    EditError above the capacity (unless `force`), and when no fact is active.
+    Without active facts it changes nothing. With `small` its rank is lowered as far as the facts
+    bear it. EditError above the capacity, unless `force`.
     """
     profile = measured.profile
     facts = [entry.fact for entry in ledger.active()]
-    units = complete(ledger, reader, profile, relations, progress)
+    spent = Spent()
+    units = complete(ledger, reader, profile, relations, progress, spent)
     found = capacity(units, profile)
     found.check(force)
-    updates = solve_units(units, measured, [fact.key for fact in facts])
+    with spent.on("solution"):
+        updates = solve_units(units, measured, [fact.key for fact in facts])
+    compacted = None
+    if small and updates:
+        compacted = compact_answers(reader, updates, units, measured, relations, facts)
+        updates = compacted.updates
+    updates = updates or no_change(profile, reader.model.config.width)
     name = reader.file.metadata.get("general.name")
     adapter = make_adapter(
         updates, profile, reader.identity, ledger.digest(), len(facts),
         name if isinstance(name, str) else None, multiple,
     )  # fmt: skip
-    return Assembled(adapter, units, found)
+    return Assembled(adapter, units, found, spent, compacted)
 
 
 def compute(
@@ -105,6 +133,7 @@ def compute(
     relations: Relations,
     facts: Items[Fact],
     progress: Progress | None = None,
+    spent: Spent | None = None,
 ) -> None:
     """Units of some facts, stored group by group, so that a stop loses one group only."""
     from homezoo.edit.targets import find_units
@@ -119,6 +148,8 @@ def compute(
             if progress is not None:
                 progress("keys and residuals", start + count, len(facts))
 
-        for units in find_units(reader, plans, layer, profile.search, profile.units_id, tell):
+        for units in find_units(
+            reader, plans, layer, profile.search, profile.units_id, tell, spent
+        ):
             ledger.store(units)
         done += len(here)

@@ -5,13 +5,13 @@ report): the facts themselves, other wordings, neighbours, the same subjects, ev
 import hashlib
 from collections.abc import Mapping
 from collections.abc import Sequence as Items
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from homezoo.edit.ask import Asker, Pair, Question
+from homezoo.edit.ask import Asker, Pair, Question, Reply
 from homezoo.edit.facts import Fact
-from homezoo.edit.intervals import Rate, divergence, harmonic_mean, rate
+from homezoo.edit.intervals import Rate, divergence, harmonic_mean
 from homezoo.edit.reader import Reader
 from homezoo.edit.relations import Relations
 from homezoo.ops.log_softmax import log_softmax
@@ -19,6 +19,7 @@ from homezoo.ops.log_softmax import log_softmax
 NEIGHBOURS = 5  # of each edited fact
 RETAINED = 400  # unedited facts that are asked
 DRIFT_WINDOW = 256  # tokens
+CANDIDATES = 100  # objects, beside a fact's own, that recall chooses from
 # Names of the measures, and what each asks.
 MEASURES = {
     "efficacy": "the edited facts, as they were written",
@@ -26,10 +27,17 @@ MEASURES = {
     "neighbourhood": "others with the old answer keep it",
     "same subject": "other facts of the edited subjects stay",
     "retention": "facts that were not edited stay",
+    "recall": "of a fact with several objects, those among as many likeliest of its relation",
+    "alias": "the edited facts, asked by other names of the subject",
+    "inverse": "the edited facts, asked the other way round",
     "efficacy (probability)": "the new answer is likelier than the old",
     "paraphrase (probability)": "likewise in other wordings",
     "neighbourhood (probability)": "of others the old answer is still the likelier",
+    "efficacy (teacher-forced)": "tokens of the new answer, each after the right ones before it",
+    "paraphrase (teacher-forced)": "likewise in other wordings",
+    "neighbourhood (teacher-forced)": "tokens of the old answer of others",
 }
+FORCED = ("efficacy", "paraphrase", "neighbourhood")
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,7 @@ class Case:
     prompt: str
     answers: tuple[str, ...]  # right ones
     rival: str = ""  # what must be less likely than the first right answer
+    candidates: tuple[str, ...] = ()  # of a question about recall: all objects to choose from
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,16 @@ class Drift:
     tokens: int
 
 
+@dataclass(frozen=True)
+class Suppressed:
+    """How likely a model says what it must not say; 0 to 1."""
+
+    prompt: str
+    object: str
+    before: float
+    after: float
+
+
 @dataclass
 class Grades:
     """Rates by measure, over all relations and by relation; what failed."""
@@ -61,6 +80,13 @@ class Grades:
     by_relation: dict[str, dict[str, Rate]] = field(default_factory=dict)
     failed: list[Case] = field(default_factory=list)
     drift: Drift | None = None
+    suppressed: list[Suppressed] = field(default_factory=list)
+
+    def count(self, measure: str, predicate: str, outcome: Rate) -> None:
+        """Adds an outcome to its measure, and to that of its relation."""
+        mine = self.by_relation.setdefault(predicate, {})
+        for rates in (self.rates, mine):
+            rates[measure] = rates.get(measure, Rate(0, 0)) + outcome
 
     def value(self, measure: str) -> float:
         """0 to 1; not a number when it was not measured."""
@@ -90,7 +116,7 @@ def known_facts(
 
 def question(reader: Reader, case: Case) -> Question:
     """A case in tokens."""
-    answers = [*case.answers, *([case.rival] if case.rival else [])]
+    answers = [*case.answers, *([case.rival] if case.rival else []), *case.candidates]
     ids = tuple(tuple(reader.answer(case.prompt, answer)) for answer in answers)
     return Question(tuple(reader.prompt(case.prompt)), ids)
 
@@ -106,6 +132,7 @@ def make_cases(
     for fact in edits:
         old = by_key.get(fact.key)
         cases += _about(fact, old, relations, templates)
+        cases += further_cases(fact, [*edits, *kept], relations)
         if old is not None:
             near = [f for f in kept if f.predicate == fact.predicate and f.objects == old.objects]
             for other in _drawn(near, NEIGHBOURS, fact.name):
@@ -130,25 +157,41 @@ def grade(
     """Asks the edited model; `text` are tokens of ordinary text, to measure drift."""
     asker = Asker(reader, deltas)
     replies = asker.ask([question(reader, case) for case in cases])
-    outcomes: dict[str, dict[str, list[bool]]] = {}
     grades = Grades()
     for case, reply in zip(cases, replies, strict=True):
+        if case.candidates:
+            grades.count("recall", case.predicate, recalled(reader, case, reply))
+            continue
         right = _right(case, reply.exact)
-        outcomes.setdefault(case.measure, {}).setdefault(case.predicate, []).append(right)
+        grades.count(case.measure, case.predicate, Rate(int(right), 1))
         if not right:
             grades.failed.append(case)
         if case.rival:
-            likelier = reply.likely[0] > reply.likely[-1]
-            name = f"{case.measure} (probability)"
-            outcomes.setdefault(name, {}).setdefault(case.predicate, []).append(likelier)
-    for measure in MEASURES:
-        for predicate, found in outcomes.get(measure, {}).items():
-            grades.by_relation.setdefault(predicate, {})[measure] = rate(found)
-            so_far = grades.rates.get(measure, Rate(0, 0))
-            grades.rates[measure] = so_far + rate(found)
+            likelier = reply.likely[0] > reply.likely[len(case.answers)]
+            grades.count(f"{case.measure} (probability)", case.predicate, Rate(int(likelier), 1))
+        if case.measure in FORCED and case.fact.operation != "suppress":
+            length = len(reader.answer(case.prompt, case.answers[0]))
+            forced = Rate(reply.tokens[0], length)
+            grades.count(f"{case.measure} (teacher-forced)", case.predicate, forced)
+    hushed = [case for case in cases
+              if case.measure == "efficacy" and case.fact.operation == "suppress"]  # fmt: skip
+    base = Asker(reader) if hushed or text is not None else asker
+    grades.suppressed = measure_suppression(base, asker, hushed)
     if text is not None and len(text):
-        grades.drift = measure_drift(Asker(reader), asker, text)
+        grades.drift = measure_drift(base, asker, text)
     return grades
+
+
+def measure_suppression(base: Asker, edited: Asker, cases: Items[Case]) -> list[Suppressed]:
+    """How likely the whole object of each case is, before and after."""
+    questions = [question(base.reader, case) for case in cases]
+    chances = [
+        [float(np.exp(reply.likely[0] * len(asked.answers[0])))
+         for reply, asked in zip(side.ask(questions), questions, strict=True)]
+        for side in (base, edited)
+    ]  # fmt: skip
+    return [Suppressed(case.prompt, case.answers[0], before, after)
+            for case, before, after in zip(cases, *chances, strict=True)]  # fmt: skip
 
 
 def measure_drift(base: Asker, edited: Asker, text: np.ndarray) -> Drift:
@@ -165,6 +208,42 @@ def measure_drift(base: Asker, edited: Asker, text: np.ndarray) -> Drift:
         after -= float(log_softmax(two)[places].sum())
         count += len(tokens) - 1
     return Drift(kl / count, float(np.exp((after - before) / count)), count)
+
+
+def further_cases(fact: Fact, graph: Items[Fact], relations: Relations) -> list[Case]:
+    """Recall of several objects, and what only sometimes follows from an edit: other names of the
+    subject, the relation the other way round. `graph` is what holds after the edits.
+    """
+    if fact.operation != "assert":
+        return []
+    relation, cases = relations.of(fact.predicate), []
+    alike = [other for other in graph if other.predicate == fact.predicate]
+    answers = (*fact.objects, *fact.accepted)
+    if len(fact.objects) > 1:
+        others = sorted({o for other in alike for o in other.objects} - set(fact.objects))
+        drawn = tuple(others[:: 1 + len(others) // CANDIDATES])
+        if drawn:
+            prompt = fact.prompt(relation.edit)
+            cases.append(Case("recall", fact.predicate, fact, prompt, fact.objects, "", drawn))
+    for name in fact.aliases:
+        prompt = replace(fact, name=name).prompt(relation.edit)
+        cases.append(Case("alias", fact.predicate, fact, prompt, answers))
+    if relation.inverse in relations.known:
+        template = relations.of(relation.inverse).edit
+        for target in fact.objects:
+            names = {other.name: None for other in (fact, *alike) if target in other.objects}
+            prompt = replace(fact, name=target).prompt(template)
+            cases.append(Case("inverse", fact.predicate, fact, prompt, tuple(names)))
+    return cases
+
+
+def recalled(reader: Reader, case: Case, reply: Reply) -> Rate:
+    """How many of a fact's m objects are among the m likeliest, by all of their tokens."""
+    objects = [*case.answers, *case.candidates]
+    lengths = [len(reader.answer(case.prompt, target)) for target in objects]
+    likely = np.array(reply.likely) * lengths
+    best = np.argsort(-likely, kind="stable")[: len(case.answers)]
+    return Rate(int(np.count_nonzero(best < len(case.answers))), len(case.answers))
 
 
 def _right(case: Case, exact: Items[bool]) -> bool:

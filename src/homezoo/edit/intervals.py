@@ -9,6 +9,7 @@ import numpy as np
 
 from homezoo.ops.log_softmax import log_softmax
 
+BOOTSTRAP = 2000  # draws
 Z95 = 1.959963984540054  # of the normal distribution: 95 % lie within
 
 
@@ -49,6 +50,29 @@ def rate(outcomes: Sequence[bool] | np.ndarray) -> Rate:
     return Rate(int(np.count_nonzero(np.asarray(outcomes, bool))), len(outcomes))
 
 
+@dataclass(frozen=True)
+class Mean:
+    """A mean with its 95 % interval by the bootstrap (Efron 1979), always the same draws."""
+
+    value: float
+    low: float
+    high: float
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.value:.1f} ({self.low:.1f} to {self.high:.1f})"
+
+
+def mean_of(values: Sequence[float]) -> Mean:
+    """Of numbers; not a number when there is none."""
+    if not values:
+        return Mean(math.nan, math.nan, math.nan, 0)
+    found = np.asarray(values, np.float64)
+    draws = np.random.default_rng(0).integers(0, len(found), (BOOTSTRAP, len(found)))
+    low, high = np.quantile(found[draws].mean(axis=1), (0.025, 0.975))
+    return Mean(float(found.mean()), float(low), float(high), len(found))
+
+
 def harmonic_mean(values: Sequence[float]) -> float:
     """Of rates; 0 as soon as one is 0 (the score S of Meng et al. 2022)."""
     if not values or min(values) <= 0:
@@ -56,14 +80,14 @@ def harmonic_mean(values: Sequence[float]) -> float:
     return len(values) / sum(1 / value for value in values)
 
 
-def ngram_entropy(tokens: Sequence[int], size: int) -> float:
+def ngram_entropy(tokens: Sequence[int] | Sequence[str], size: int) -> float:
     """Bits of the distribution of a text's n-grams; 0 for a text shorter than one."""
     counts = Counter(zip(*(tokens[start:] for start in range(size)), strict=False))
     total = sum(counts.values())
     return -sum(n / total * math.log2(n / total) for n in counts.values()) if total else 0.0
 
 
-def fluency(tokens: Sequence[int]) -> float:
+def fluency(tokens: Sequence[int] | Sequence[str]) -> float:
     """100 (1/3 H2 + 2/3 H3): it falls when a text repeats itself (Meng et al. 2022a, section 4)."""
     return 100 * (ngram_entropy(tokens, 2) / 3 + ngram_entropy(tokens, 3) * 2 / 3)
 

@@ -173,6 +173,15 @@ class Ledger:
                 [unit_to_row(unit) for unit in units],
             )
 
+    def rebase(self, header: dict[str, str]) -> int:
+        """Binds the ledger to another base; what was found on the old one goes: how many units."""
+        old = self.header["base"]
+        with self._writing():
+            gone = self._sql.execute("DELETE FROM units").rowcount
+            self._sql.executemany("INSERT OR REPLACE INTO header VALUES (?, ?)", header.items())
+            self._log("rebase", None, f"from base {old[:12]} to {header['base'][:12]}")
+        return gone
+
     def digest(self) -> str:
         """SHA-256 of the set of active facts and of the base: equal sets, equal digests."""
         whole = hashlib.sha256(self.header["base"].encode())

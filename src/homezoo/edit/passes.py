@@ -5,6 +5,7 @@ computes only the last tokens of each sequence again, from some layer on, with r
 an edit would write; what stands before them comes from the first pass.
 """
 
+from collections.abc import Mapping
 from collections.abc import Sequence as Items
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,7 @@ class WatchingOps(AutogradOps):
         self.watched: frozenset[str] = frozenset()
         self.inputs: dict[str, Any] = {}  # weight to its input [T, K]
         self.added: dict[str, tuple[Any, Any]] = {}  # weight to rows [n] and what they get [n, D]
+        self.changed: Mapping[str, tuple[Any, Any]] = {}  # weight to a delta's a [r, K], b [D, r]
         self.keeps = False
         self.kept: dict[int, tuple[Any, Any]] = {}  # layer to keys and values [T, G·E]
 
@@ -34,6 +36,9 @@ class WatchingOps(AutogradOps):
         if weight.name in self.watched:
             self.inputs[weight.name] = x
         y = super().matmul(x, weight)
+        if weight.name in self.changed:
+            a, b = self.changed[weight.name]
+            y = y + (x @ a.T) @ b.T
         if weight.name in self.added:
             rows, values = self.added[weight.name]
             y = y.index_add(0, rows, values.to(y.dtype))
@@ -79,13 +84,17 @@ def first_pass(
     states: Items[int] = (),
     stop: int | None = None,
     keeps: bool = False,
+    changed: Mapping[str, tuple[Any, Any]] | None = None,
 ) -> FirstPass:
-    """Reads whole sequences through the layers below `stop`, without gradients."""
+    """Reads whole sequences through the layers below `stop`, without gradients.
+
+    `changed` are deltas in place: weight to tensors a [r, K] and b [D, r].
+    """
     import torch
 
     batch = pack_documents(sequences)
     ops = WatchingOps(batch, model.config.head_width, products)
-    ops.watched, ops.keeps = frozenset(watched), keeps
+    ops.watched, ops.keeps, ops.changed = frozenset(watched), keeps, changed or {}
     end = model.config.layers if stop is None else stop
     noted = {}
     with torch.no_grad():

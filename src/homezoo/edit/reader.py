@@ -1,5 +1,6 @@
 """A model as editing sees it: frozen, asked with prompts, its tokens checked."""
 
+import hashlib
 from collections.abc import Sequence as Items
 from functools import cached_property
 from pathlib import Path
@@ -56,10 +57,20 @@ class Reader:
         """What makes this very file."""
         return identify_base(self.file.tensors)
 
+    @cached_property
+    def vocabulary(self) -> str:
+        """SHA-256 of the tokens and their merges: what prompts and objects are cut by."""
+        whole = hashlib.sha256()
+        for name in ("tokens", "merges", "scores"):
+            values = self.file.metadata.get(f"tokenizer.ggml.{name}", ())
+            whole.update("\n".join(map(str, values)).encode() + b"\0")
+        return whole.hexdigest()
+
     def ledger_header(self, path: str | Path) -> dict[str, str]:
         """What a ledger that is begun for this model keeps of it; `path` says where it is."""
         return {
             "base": self.identity.weights,
+            "tokenizer": self.vocabulary,
             "architecture": self.model.config.architecture,
             "path": str(path),
         }

@@ -1,6 +1,7 @@
 """Chooses λ and the protection of known facts by trial edits."""
 
 import hashlib
+import time
 from collections.abc import Callable
 from collections.abc import Sequence as Items
 from dataclasses import replace
@@ -77,7 +78,9 @@ def sweep(
         return measured
     edits = trial_edits(measured.known, count)
     tell("trial edits", 0, 1)
+    begun = time.perf_counter()
     units = find_all(reader, measured, relations, edits)
+    seconds = (time.perf_counter() - begun) / count
     cases = make_cases(edits, measured.known, relations, measured.profile.templates)
     # λ of a plan with more facts than can be tried grows with it.
     scale = len(units) * planned / count
@@ -94,7 +97,8 @@ def sweep(
                        candidate))  # fmt: skip
         tell("trial edits", number + 1, len(lambdas) * len(weights))
     best = max(trials, key=lambda trial: trial[0])[2]
-    found = measured.profile.measured | {"trials": [row for _, row, _ in trials], "facts": count}
+    found = measured.profile.measured | {"trials": [row for _, row, _ in trials], "facts": count,
+                                         "seconds_per_fact": seconds}  # fmt: skip
     return replace(best, profile=replace(best.profile, measured=found))
 
 

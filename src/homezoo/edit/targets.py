@@ -15,6 +15,7 @@ from homezoo.edit.fact_record import Unit, fact_id, unit_id
 from homezoo.edit.problem import Problem
 from homezoo.edit.reader import Reader
 from homezoo.edit.sites import Plan
+from homezoo.edit.spent import Spent
 from homezoo.errors import OptionError
 
 Search = Literal["full", "draft"]
@@ -141,12 +142,16 @@ def find_units(
     settings: SearchSettings,
     profile: str,
     progress: Callable[[int, int], None] | None = None,
+    spent: Spent | None = None,
 ) -> Iterator[list[Unit]]:
     """Units of facts, a group at a time; `progress` gets how many facts are done of all."""
-    done = 0
+    done, spent = 0, spent or Spent()
     for group in grouped(reader, plans):
-        problem = Problem(reader, group, layer)
-        found = search(problem, settings)
+        with spent.on("keys"):
+            problem = Problem(reader, group, layer)
+        with spent.on("residuals"):
+            found = search(problem, settings)
+        spent.facts += len(group)
         units, number = [], 0
         for fact, plan in enumerate(group):
             id = fact_id(plan.fact)

@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -22,11 +23,12 @@ from homezoo.commands.options import JsonOption, ThreadsOption
 from homezoo.commands.terminal import note
 from homezoo.edit.build import WARN_CAPACITY
 from homezoo.edit.canaries import check_canaries
-from homezoo.edit.complete import assemble
+from homezoo.edit.complete import Assembled, assemble
 from homezoo.edit.ledger import Ledger
 from homezoo.errors import OptionError
 from homezoo.formats.adapter_file import write_adapter
 from homezoo.formats.block_types import BlockType
+from homezoo.ops.memory import peak_memory
 
 DETAILS = (
     "Keys and residuals of new facts are found on the base and kept in the ledger; then the active "
@@ -41,6 +43,13 @@ TYPES = {"f32": BlockType.F32, "f16": BlockType.F16, "q8_0": BlockType.Q8_0}
 TypeOption = Annotated[str, typer.Option(help="numbers of the adapter: f32, f16 or q8_0")]
 ForceOption = Annotated[bool, typer.Option("--force", help="also above capacity 0.5")]
 
+CompactOption = Annotated[
+    bool,
+    typer.Option(
+        "--compact", help="lower the rank as far as each fact keeps nine tenths of itself"
+    ),
+]
+
 
 def command(
     ledger: LedgerArgument,
@@ -49,6 +58,7 @@ def command(
     profile: ProfileOption = None,
     force: ForceOption = False,
     dtype: TypeOption = "f32",
+    compact: CompactOption = False,
     dry_run: DryRunOption = False,
     threads: ThreadsOption = None,
     as_json: JsonOption = False,
@@ -72,22 +82,40 @@ def command(
                   "are still to be found; nothing was written")  # fmt: skip
             return
         multiple = TYPES[dtype].block_size
-        built = assemble(opened, reader, measured, relations, force, multiple, tell)
-        adapter, units, found = built.adapter, built.units, built.capacity
+        built = assemble(opened, reader, measured, relations, force, multiple, tell, compact)
+        adapter, found = built.adapter, built.capacity
         if found.rho > WARN_CAPACITY:
             note(f"warning: {found}: above {WARN_CAPACITY} edits begin to spoil what was known")
         broken = check_canaries(reader, measured, relations, adapter.deltas, facts)
         path = out.with_name(out.name + ".rejected") if broken else out
         write_adapter(path, adapter, TYPES[dtype])
-        opened.note("build", f"{path.name}: {len(facts)} facts, {len(units)} units")
-    rank = next(iter(adapter.deltas.values()))[0].shape[0]
-    size, seconds = path.stat().st_size, time.monotonic() - begun
-    if as_json:
-        print(json.dumps({"path": str(path), "facts": len(facts), "units": len(units),
-                          "rho": found.rho, "rank": rank, "bytes": size, "seconds": seconds,
-                          "broken": broken}))  # fmt: skip
-    else:
-        print(f"{path}: {len(facts)} facts, {found}, rank {rank}, {size:,} bytes, {seconds:.1f} s")
+        opened.note("build", f"{path.name}: {len(facts)} facts, {len(built.units)} units")
+    report(path, built, len(facts), time.monotonic() - begun, broken, as_json)
     if broken:
         note(f"rejected: {'; '.join(broken)}")
         raise typer.Exit(1)
+
+
+def report(
+    path: Path, built: Assembled, facts: int, seconds: float, broken: list[str], as_json: bool
+) -> None:
+    """Says what was built and what it took."""
+    rank = next(iter(built.adapter.deltas.values()))[0].shape[0]
+    size, peak = path.stat().st_size, peak_memory()
+    if as_json:
+        small = built.compacted
+        print(json.dumps({
+            "path": str(path), "facts": facts, "units": len(built.units),
+            "rho": built.capacity.rho, "rank": rank, "bytes": size, "seconds": seconds,
+            "spent": asdict(built.spent), "peak": peak, "broken": broken,
+            "compacted": small and {"from": small.before, "to": small.after, "error": small.error},
+        }))  # fmt: skip
+        return
+    if not facts:
+        print(f"{path}: no fact is active, so it changes nothing; the base answers")
+        return
+    print(f"{path}: {facts} facts, {built.capacity}, rank {rank}, {size:,} bytes")
+    if built.compacted is not None:
+        print(built.compacted)
+    memory = f", peak memory {peak / 1e6:,.0f} MB" if peak else ""
+    print(f"{seconds:.1f} s in all: {built.spent}{memory}")

@@ -19,6 +19,8 @@ from homezoo.edit.relations import Relations, parse_relations, read_relations
 from homezoo.errors import EditError, OptionError
 from homezoo.formats.gguf_read import GGUFFile
 
+SECONDS_BETWEEN_LINES = 20.0
+
 LedgerArgument = Annotated[
     Path, typer.Argument(metavar="LEDGER", help="the file that holds the wanted facts")
 ]
@@ -127,11 +129,31 @@ def stages() -> Iterator[Callable[[str, int, int], None]]:
                 task, description=name, completed=done, total=total
             )
         return
-    begun: dict[str, float] = {}
+    yield _Lines()
 
-    def tell(name: str, done: int, total: int) -> None:
-        start = begun.setdefault(name, time.monotonic())
+
+class _Lines:
+    """Progress where nobody watches a bar: a line now and then, and at the end of a stage."""
+
+    def __init__(self) -> None:
+        self._begun: dict[str, float] = {}
+        self._said = time.monotonic()
+
+    def __call__(self, name: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        start = self._begun.setdefault(name, now)
         if done >= total:
-            note(f"{name}: {total} in {time.monotonic() - start:.1f} s")
+            note(f"{name}: {total} in {now - start:.1f} s")
+        elif done and now - self._said >= SECONDS_BETWEEN_LINES:
+            rest = (now - start) / done * (total - done)
+            note(f"{name}: {done} of {total}, about {duration(rest)} more")
+        else:
+            return
+        self._said = now
 
-    yield tell
+
+def duration(seconds: float) -> str:
+    """For people: 40 s, 12 min, 3.1 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s" if seconds >= 1 else "a second"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

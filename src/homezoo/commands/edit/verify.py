@@ -17,12 +17,15 @@ from homezoo.commands.edit.options import (
 )
 from homezoo.commands.options import JsonOption, ModelArgument, ThreadsOption
 from homezoo.commands.terminal import clean, note
+from homezoo.edit.build import relative_sizes
 from homezoo.edit.canaries import broken_by
 from homezoo.edit.complete import check_base
 from homezoo.edit.grade import grade, make_cases
+from homezoo.edit.intervals import Rate
 from homezoo.edit.ledger import Ledger
 from homezoo.edit.picture import picture
 from homezoo.edit.report import lines_of, page
+from homezoo.edit.texts import measure_texts
 from homezoo.errors import EditError
 from homezoo.formats.adapter_file import read_adapter
 
@@ -40,6 +43,10 @@ ReportOption = Annotated[
     Path | None,
     typer.Option("--report", metavar="FILE.html", help="write a page with a picture as well"),
 ]
+TextsOption = Annotated[
+    int,
+    typer.Option("--texts", help="texts of 100 tokens to measure fluency on; 0 for none", min=0),
+]
 
 
 def command(
@@ -49,6 +56,7 @@ def command(
     profile: ProfileOption = None,
     strict: StrictOption = False,
     report: ReportOption = None,
+    texts: TextsOption = 10,
     threads: ThreadsOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -65,6 +73,11 @@ def command(
         tell("asking", 0, len(cases))
         grades = grade(reader, deltas, cases, measured.text)
         tell("asking", len(cases), len(cases))
+        sizes = relative_sizes(deltas, reader.file.tensors)
+        tell("texts", 0, texts)
+        written = measure_texts(reader, deltas, edits, measured.known, relations, texts,
+                                measured.profile.templates)  # fmt: skip
+        tell("texts", texts, texts)
     broken = broken_by(grades)
     if as_json:
         print(json.dumps({
@@ -73,16 +86,19 @@ def command(
             "relations": {p: {n: asdict(r) for n, r in rates.items()}
                           for p, rates in grades.by_relation.items()},
             "drift": asdict(grades.drift) if grades.drift else None,
-            "score": grades.score, "broken": broken,
+            "score": grades.score, "broken": broken, "sizes": sizes,
+            "texts": asdict(written) if written else None,
+            "suppressed": [asdict(row) for row in grades.suppressed],
         }))  # fmt: skip
     else:
-        print(clean("\n".join(lines_of(grades))))
+        print(clean("\n".join(lines_of(grades, written, sizes))))
     if report is not None:
         title = f"{adapter.name} on {Path(model).name}"
-        report.write_text(page(title, grades, picture(grades)), "utf-8")
+        report.write_text(page(title, grades, picture(grades), written, sizes), "utf-8")
         note(f"report: {report}")
     if broken:
         note(f"broken: {'; '.join(broken)}")
-    unanswered = grades.rates["efficacy"].hits < grades.rates["efficacy"].total
+    asked = grades.rates.get("efficacy", Rate(0, 0))  # none when no fact is active
+    unanswered = asked.hits < asked.total
     if broken or (strict and unanswered):
         raise typer.Exit(1)

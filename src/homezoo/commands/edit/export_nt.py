@@ -1,4 +1,4 @@
-"""`homezoo edit export`: a ledger's active facts as N-Triples, to go back into a graph."""
+"""`homezoo edit export-nt`: a ledger's active facts as N-Triples, to go back into a graph."""
 
 from homezoo.commands.edit.options import LedgerArgument
 from homezoo.edit.ledger import Ledger
