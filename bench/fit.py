@@ -8,8 +8,9 @@ On a busy machine take --processor-time with one thread: seconds of the processo
 clock's, on both sides.
 
 Each case is a fresh process that opens the model and answers a prompt that fills the context but
-for the answer. Its peak is the system's own figure. Each round foretells anew and measures right
-after; printed are medians of the rounds, and foretold by measured.
+for the answer. Its peak is the system's own figure. Each round foretells anew, on the file's own
+weights and from its header alone, and measures; they take turns to be first. Printed are medians
+of the rounds, and foretold by measured.
 """
 
 import argparse
@@ -42,6 +43,7 @@ CASES = (
     "110M-F16:512", "1.1B-Q4_0:512", "1.1B-Q4_K_M:512", "1.1B-Q8_0:1024", "7B-Q4_0:256",
 )  # fmt: skip
 QUANTITIES = ("memory", "prefill", "decode")
+WAYS = ("foretell", "foretell_header", "run")
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,10 @@ def main() -> int:
         return 0
     print(f"{describe_machine()}, {asked.threads} threads, {asked.rounds} rounds")
     print(f"load when it began: {os.getloadavg()[0]:.1f}\n")
-    print("| model | context | | foretold | measured | ratio |")
-    print("|---|---|---|---|---|---|")
+    print(
+        "| model | context | | by the file | by its header | measured | ratio | ratio by header |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
     for text in asked.cases:
         name, _, context = text.partition(":")
         path = STORIES if name == "stories" else asked.models / f"random-{name}.gguf"
@@ -70,23 +74,21 @@ def main() -> int:
 
 
 def _print_case(case: Case, asked: argparse.Namespace) -> None:
-    told: list[dict[str, float]] = []
-    taken: list[dict[str, float]] = []
+    found: dict[str, list[dict[str, float]]] = {what: [] for what in WAYS}
     clock = "process_time" if asked.processor_time else "perf_counter"
     rest = (str(case.context), str(asked.threads), str(asked.repeats), clock)
-    of = "foretell_header" if asked.header else "foretell"
     for round in range(asked.rounds):
-        order = (of, "run") if round % 2 == 0 else ("run", of)
-        for what in order:
-            found = _in_a_process(what, str(case.path), *rest)
-            (taken if what == "run" else told).append(found)
+        for what in WAYS[round % 3 :] + WAYS[: round % 3]:
+            found[what].append(_in_a_process(what, str(case.path), *rest))
     for quantity in QUANTITIES:
-        foretold = statistics.median(each[quantity] for each in told)
-        measured = statistics.median(each[quantity] for each in taken)
+        file, header, measured = (
+            statistics.median(each[quantity] for each in found[what]) for what in WAYS
+        )
         unit, scale = ("MB", 1e6) if quantity == "memory" else ("tokens/s", 1)
+        values = (f"{value / scale:,.1f}" for value in (file, header, measured))
         print(
-            f"| {case.path.stem} | {case.context} | {quantity}, {unit} | {foretold / scale:,.1f} | "
-            f"{measured / scale:,.1f} | {foretold / measured:.3f} |",
+            f"| {case.path.stem} | {case.context} | {quantity}, {unit} | {' | '.join(values)} | "
+            f"{file / measured:.3f} | {header / measured:.3f} |",
             flush=True,
         )
 
@@ -114,8 +116,9 @@ def foretell(
         )
         speeds = rehearse(file, int(context), "f16", int(threads), getattr(time, clock))
     prompt = int(context) - ANSWER
-    decode = speeds.decode_seconds(prompt + ANSWER // 2) + overheads.token_seconds
-    prefill = speeds.prefill_seconds(prompt) + overheads.token_seconds
+    outside = overheads.token_seconds_after(plan.weights + plan.cache)
+    decode = speeds.decode_seconds(prompt + ANSWER // 2) + outside
+    prefill = speeds.prefill_seconds(prompt) + outside
     return {"memory": plan.total, "prefill": prompt / prefill, "decode": 1 / decode}
 
 
@@ -176,7 +179,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=default_threads())
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=3, help="prompts of one process")
-    parser.add_argument("--header", action="store_true", help="foretell from headers alone")
     parser.add_argument("--processor-time", action="store_true", help="with --threads 1")
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
     return parser.parse_args()

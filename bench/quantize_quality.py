@@ -8,12 +8,15 @@ llama-cpp-python), by homezoo, and by homezoo with --calibration. All files are 
 same evaluator, homezoo's, on text that none of them was rounded for. `stories` is the bundled
 model, padded to rows of 256 (padded_stories.py), as its own fit no K-quant.
 
-The text is told by the bundled model: 90 stories to calibrate with, 40 others to measure on. The
-exit status is 1 when a file of ours is worse than llama.cpp's beyond the error of measuring, or
-when calibration lowers the KL by less than 15 %.
+The text is told by the bundled model: 90 stories to calibrate with, 40 others to measure on, from
+the random seeds after --seed; or it is that of --calibration and --text, plain files or rows as
+of `homezoo train`, whose prompts and completions are read. The exit status is 1 when a file of
+ours is worse than llama.cpp's beyond the error of measuring, or when calibration lowers the KL by
+less than 15 %.
 """
 
 import argparse
+import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +36,7 @@ from homezoo.zoo.file_types import FILE_TYPES
 from homezoo.zoo.quantize import quantize_file
 
 MIXES = ("Q4_0", "Q3_K_M", "Q4_K_M", "Q5_K_M", "Q6_K")
-TOLD, CALIBRATING, TOKENS = 130, 90, 200  # stories, those of them to calibrate with, tokens each
+CALIBRATING, TOKENS = 90, 200  # stories to calibrate with, tokens of each
 LOWER = 0.85  # what calibration must bring the KL to
 ERRORS = 2.0  # standard errors of the difference within which two files count as equal
 
@@ -50,14 +53,23 @@ class Found:
         return float(self.divergences.mean())
 
 
-def told() -> tuple[str, str]:
-    """Text to calibrate with, and text to measure on."""
+def told(first: int, count: int) -> tuple[str, str]:
+    """Text to calibrate with, and text to measure on: `count` stories of it."""
     with Model.open(STORIES) as model:
         stories = [
-            model.generate("", temperature=1.0, max_tokens=TOKENS, seed=seed).text
-            for seed in range(TOLD)
+            model.generate("", temperature=1.0, max_tokens=TOKENS, seed=first + seed).text
+            for seed in range(CALIBRATING + count)
         ]
     return "\n".join(stories[:CALIBRATING]), "\n".join(stories[CALIBRATING:])
+
+
+def text_of(path: Path) -> str:
+    """Of a plain file, or of rows {"text"} and {"prompt", "completion"}, one to a line."""
+    text = path.read_text("utf-8")
+    if path.suffix != ".jsonl":
+        return text
+    rows = map(json.loads, text.splitlines())
+    return "\n".join(row.get("text") or row["prompt"] + row["completion"] for row in rows)
 
 
 def log_probabilities(path: Path, windows: list[list[int]]) -> list[np.ndarray]:
@@ -115,7 +127,8 @@ def compare(
             f"{mix:8} {peer.mean:10.6f} {plain.mean:10.6f} {aware.mean:11.6f}   "
             f"{peer.perplexity:8.4f} {plain.perplexity:8.4f} {aware.perplexity:8.4f}   "
             f"{plain.mean / peer.mean:6.3f} {aware.mean / peer.mean:10.3f}   calibration "
-            f"{aware.mean / plain.mean - 1:+.0%}{'' if all(kept) else '  NOT KEPT'}",
+            f"{aware.mean / plain.mean - 1:+.0%}, ours ± {ERRORS * error / peer.mean:.3f}"
+            f"{'' if all(kept) else '  NOT KEPT'}",
             flush=True,
         )
     return good
@@ -127,11 +140,17 @@ def main() -> None:
     )
     parser.add_argument("models", nargs="+", help="F32 files, or stories")
     parser.add_argument("--mixes", nargs="+", default=list(MIXES), choices=sorted(FILE_TYPES))
+    parser.add_argument("--seed", type=int, default=0, help="of the first story")
+    parser.add_argument("--stories", type=int, default=40, help="to measure on")
+    parser.add_argument("--calibration", type=Path, help="a text in place of stories")
+    parser.add_argument("--text", type=Path, help="to measure on, in place of stories")
     parser.add_argument("--env", type=Path, default=DEFAULT_ENVIRONMENT / "llama-cpp-python")
     options = parser.parse_args()
     peer = find_peer(options.env, probe_model(options.env))
     print(f"llama-cpp-python {peer.version}")
-    texts, good = told(), True
+    texts, good = told(options.seed, options.stories), True
+    if options.calibration and options.text:
+        texts = text_of(options.calibration), text_of(options.text)
     with tempfile.TemporaryDirectory() as place, peer.worker() as theirs:
         for name in options.models:
             path = Path(name)

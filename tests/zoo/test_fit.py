@@ -1,6 +1,8 @@
 """Speed and choice foretold, on stand-ins and from a header alone; `homezoo fit`."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from homezoo.models.footprint import CHUNK, footprint
 from homezoo.models.sketch import sketch, stand_in_bytes
 from homezoo.zoo.fit import Choice, best_choice, choices_of, forecast, standard_sizes
 from homezoo.zoo.hub import Hub as HubClient
-from homezoo.zoo.measured import Measured, Overheads, speeds_key
+from homezoo.zoo.measured import CACHE_BYTES, Measured, Overheads, speeds_key
 from homezoo.zoo.offers import offers_of
 from homezoo.zoo.rehearse import Line, Speeds, rehearse
 from homezoo.zoo.remote_header import read_remote_header
@@ -70,7 +72,7 @@ def test_times_grow_along_a_line() -> None:
     assert speeds.decode_seconds(2000) == pytest.approx(0.5)
     assert speeds.prefill_seconds(1250) == pytest.approx(1.0 + 1.5 + 2.0 / 2)
     assert Line(1.0, 0.9, 1000).at(500) == 1.0  # noise makes no pass quicker by what is before it
-    told = forecast(speeds, Overheads(0, 0.1), 500, 1001)
+    told = forecast(speeds, 0.1, 500, 1001)
     assert told.decode == pytest.approx(5.0)
     assert told.decode_full == pytest.approx(2.5)
     assert told.prefill == pytest.approx(500 / 1.1)
@@ -81,10 +83,10 @@ def test_measured_figures_are_kept_by_machine_and_version(wide: Path, tmp_path: 
     speeds = Speeds(Line(1.0, 2.0, 1000), Line(0.1, 0.3, 1000), 500)
     kept = Measured("1.0", path)
     assert kept.overheads() is None and kept.speeds("a") is None
-    kept.keep_overheads(Overheads(5, 0.5))
+    kept.keep_overheads(Overheads(5, 0.5, 0.75))
     kept.keep_speeds("a", speeds)
     again = Measured("1.0", path)
-    assert again.overheads() == Overheads(5, 0.5)
+    assert again.overheads() == Overheads(5, 0.5, 0.75)
     assert again.speeds("a") == speeds
     assert Measured("1.1", path).overheads() is None
     path.write_text('{"machine": []}')
@@ -98,6 +100,13 @@ def test_measured_figures_are_kept_by_machine_and_version(wide: Path, tmp_path: 
         }
         assert len(keys) == 4
         assert speeds_key(file, 512, "f16", 1) in keys
+
+
+def test_time_outside_of_passes_grows_as_they_empty_the_caches() -> None:
+    overheads = Overheads(0, 1.0, 3.0)
+    assert overheads.token_seconds_after(0) == 1.0
+    assert overheads.token_seconds_after(CACHE_BYTES // 2) == 2.0
+    assert overheads.token_seconds_after(9 * CACHE_BYTES) == 3.0
 
 
 def choice(name: str, bits: float, longest: int, decode: float | None) -> Choice:
@@ -213,13 +222,13 @@ def test_fit_of_a_repository_in_words_and_as_json(
     model_hub: Hub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hurry(monkeypatch)
-    monkeypatch.setattr("homezoo.commands.fit._overheads", lambda: Overheads(40 << 20, 1e-4))
+    monkeypatch.setattr("homezoo.commands.fit._overheads", lambda: Overheads(40 << 20, 1e-4, 2e-4))
     assert main(["fit", "zoo/wide:Q8_0", "--context", "256", "--threads", "1", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["fits"] is True and found["context"] == 256
     memory = found["memory"]
     assert found["memory_bytes"] == memory["private_bytes"] + memory["weights_bytes"]
-    assert found["prefill_tokens_per_second"] > found["decode_tokens_per_second"] > 0
+    assert found["prefill_tokens_per_second"] > 0 and found["decode_tokens_per_second"] > 0
     assert {row["name"] for row in found["quantisations"]} == {"Q8_0", "F32"}
     assert found["best_quantisation"] in ("Q8_0", "F32")
     assert main(["fit", "zoo/wide", "--context", "256", "--threads", "1"]) == 0
@@ -235,7 +244,7 @@ def test_fit_says_what_does_not_fit(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     hurry(monkeypatch)
-    monkeypatch.setattr("homezoo.commands.fit._overheads", lambda: Overheads(40 << 20, 1e-4))
+    monkeypatch.setattr("homezoo.commands.fit._overheads", lambda: Overheads(40 << 20, 1e-4, 2e-4))
     assert main(["fit", str(wide), "--memory", "0.05", "--threads", "1"]) == 0
     shown = capsys.readouterr().out
     assert "does not fit" in shown and "none fits this machine" in shown
@@ -244,7 +253,7 @@ def test_fit_says_what_does_not_fit(
 def test_names_of_nothing_are_one_line(
     model_hub: Hub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("homezoo.commands.fit._overheads", lambda: Overheads(40 << 20, 1e-4))
+    monkeypatch.setattr("homezoo.commands.fit._overheads", lambda: Overheads(40 << 20, 1e-4, 2e-4))
     for name, expected in (
         ("zoo/nothing", "there is no repository"),
         ("zoo/wide:Q3_K", "'Q3_K' is not in zoo/wide"),
@@ -265,3 +274,11 @@ def test_a_missing_part_is_told(model_hub: Hub, wide: Path) -> None:
     offers = {offer.name: offer for offer in offers_of(repository)}
     with pytest.raises(HubError, match="lacks s-Q4_0-00002-of-00002.gguf"):
         read_remote_header(client, repository, offers["Q4_0"])
+
+
+def test_the_probe_measures_a_process_of_its_own() -> None:
+    called = [sys.executable, "-m", "homezoo.commands.probe"]
+    found = json.loads(subprocess.run(called, stdout=subprocess.PIPE, check=True).stdout)
+    overheads = Overheads(**found)
+    assert 10e6 < overheads.program_bytes < 200e6
+    assert 0 < overheads.token_seconds <= overheads.cold_token_seconds < 1

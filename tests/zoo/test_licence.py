@@ -1,7 +1,14 @@
 """Licences and lineage: what chains permit, and that what is unknown is said to be unknown."""
 
+import json
+import shutil
+from pathlib import Path
+
 import pytest
 
+from homezoo.commands.licence import command
+from homezoo.errors import CheckpointError
+from homezoo.run.bundled import STORIES
 from homezoo.zoo.known_origins import known_data, known_model
 from homezoo.zoo.licence import combine, report, short_licence
 from homezoo.zoo.licence_table import LICENCES, Answer, find_licence
@@ -35,6 +42,29 @@ def test_licences_are_found_by_their_spellings(stated: str, id: str) -> None:
     found = find_licence(stated)
     assert found is not None
     assert found.id == id
+
+
+@pytest.mark.parametrize(
+    ("id", "permits", "obligation"),
+    [  # clause of the licence's own text
+        ("llama1", "conditions yes no conditions", "research without commercial aim"),  # 1 a, 3
+        ("llama3", "yes yes conditions conditions", '"Built with Meta Llama 3"'),  # 1 b i
+        ("llama3.1", "yes yes conditions conditions", '"Built with Llama"'),  # 1 b i
+        ("tongyi-qianwen", "yes yes conditions conditions", "not improve other"),  # 5 b
+        ("qwen", "yes yes conditions conditions", '"Improved using Qwen"'),  # 5 b
+        ("qwen-research", "conditions yes no conditions", "research or evaluation"),  # 1 i, 2 a
+        ("mnpl", "yes yes no conditions", "not in production"),  # 3.2
+        ("gemma", "yes yes conditions conditions", "bind those to it"),  # 3.1
+        ("bigscience-bloom-rail-1.0", "yes yes conditions conditions", "written by people"),
+        ("cc-by-nd-3.0", "yes yes yes conditions", "do not make changed"),  # 3
+        ("cc-by-nd-4.0", "yes yes yes conditions", "do not pass on changed"),  # 2 a 1 B
+        ("mpl-2.0", "yes yes yes conditions", "offer the source"),  # 3.2
+    ],
+)
+def test_rows_say_what_the_text_says(id: str, permits: str, obligation: str) -> None:
+    licence = LICENCES[id]
+    assert [answer.word for answer in vars(licence.permits).values()] == permits.split()
+    assert any(obligation in text for text in licence.obligations)
 
 
 @pytest.mark.parametrize("stated", ["other", "", "my-own-licence", "unknown", "mit or gpl"])
@@ -127,15 +157,35 @@ def test_file_and_card_that_contradict_each_other_both_count() -> None:
     assert len(trace({"general.license": "MIT"}, {"license": "mit"}, "m")) == 1
 
 
-@pytest.mark.parametrize(
-    "text", ["", "no head", "---\nlicense: mit", "---\n[1, 2\n---", "---\n- a\n---", "---\n\n---"]
-)
-def test_cards_without_a_sound_head_say_nothing(text: str) -> None:
+@pytest.mark.parametrize("text", ["", "no head", "---\nlicense: mit", "---\n\n---"])
+def test_cards_without_a_head_say_nothing(text: str) -> None:
     assert parse_card(text) == {}
 
 
-def test_cards_cannot_run_anything() -> None:
-    assert parse_card("---\nlicense: !!python/object/apply:os.system ['true']\n---\n") == {}
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("---\n[1, 2\n---", "is no YAML: while parsing"),
+        ("---\n- a\n---", "is a list, not names"),
+        ("---\nlicense: !!python/object/apply:os.system ['true']\n---\n", "is no YAML: could not"),
+        ("---\n" + "[" * 5000 + "\n---", "nested too deeply"),
+    ],
+)
+def test_heads_that_cannot_be_read_are_an_error(text: str, wrong: str) -> None:
+    with pytest.raises(CheckpointError, match=wrong):
+        parse_card(text)
+
+
+def test_a_broken_card_is_told_and_counts_as_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(STORIES, tmp_path / "model.gguf")
+    (tmp_path / "README.md").write_text("---\nlicense: [\n---\n")
+    command(str(tmp_path / "model.gguf"), as_json=True)
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["chain"][-1]["stated_by"] == "the file's metadata"
+    assert "what the model card states is not in the answer" in shown.err
+    assert "README.md: its front matter is no YAML" in shown.err
 
 
 def test_an_adapter_is_called_one() -> None:
@@ -152,6 +202,9 @@ def test_an_adapter_is_called_one() -> None:
         ("meta-llama/Meta-Llama-3-8B-Instruct", "llama3"),
         ("meta-llama/Meta-Llama-3.1-8B", "llama3.1"),
         ("huggyllama/llama-7b", "llama1"),
+        ("google/gemma-3-4b-it", "gemma"),
+        ("google/gemma-7b", "gemma"),
+        ("google/gemma-4-E4B-it", "apache-2.0"),
         ("Qwen/Qwen2.5-3B-Instruct", "qwen-research"),
         ("Qwen/Qwen2.5-0.5B-Instruct", "apache-2.0"),
         ("bigscience/bloomz-560m", "bigscience-bloom-rail-1.0"),

@@ -138,9 +138,10 @@ def describe(
     speed, token_seconds = None, None
     if config.causal:
         speeds = speeds_of(file, positions, cache.value, threads, kept, again)
-        token_seconds = speeds.decode_seconds(0) + overheads.token_seconds
+        outside = overheads.token_seconds_after(plan.weights + plan.cache)
+        token_seconds = speeds.decode_seconds(0) + outside
         prompts = sorted({min(SHORT_PROMPT, positions), positions})
-        speed = [vars(forecast(speeds, overheads, prompt, positions)) for prompt in prompts]
+        speed = [vars(forecast(speeds, outside, prompt, positions)) for prompt in prompts]
     choices = choices_of(subject.sizes, file, plan, limit, token_seconds)
     best, reason = best_choice(choices, positions)
     parameters = sum(tensor.rows * tensor.width for tensor in file.tensors.values())

@@ -1,12 +1,14 @@
 """`homezoo licence`: what a model is made of, and what its licences permit together."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from homezoo.commands.model_path import find_card, find_model
 from homezoo.commands.options import JsonOption, ModelArgument
 from homezoo.commands.table import print_table
-from homezoo.commands.terminal import clean
+from homezoo.commands.terminal import clean, note
+from homezoo.errors import CheckpointError
 from homezoo.formats.gguf_read import GGUFFile
 from homezoo.zoo.licence import report
 from homezoo.zoo.lineage import trace
@@ -22,11 +24,20 @@ def command(model: ModelArgument, as_json: JsonOption = False) -> None:
     path = find_model(model)
     with GGUFFile.open(path) as file:
         metadata = {key: file.metadata[key] for key in file.metadata if key.startswith("general.")}
-    found = {"file": str(path), **report(trace(metadata, read_card(find_card(path)), path.stem))}
+    found = {"file": str(path), **report(trace(metadata, _card(path), path.stem))}
     if as_json:
         print(json.dumps(found, ensure_ascii=False))
     else:
         _print(found)
+
+
+def _card(path: Path) -> dict[str, Any]:
+    """The facts of the model's card; of one that cannot be read a warning is all."""
+    try:
+        return read_card(find_card(path))
+    except CheckpointError as error:
+        note(f"warning: what the model card states is not in the answer: {error}")
+        return {}
 
 
 def _print(found: dict[str, Any]) -> None:

@@ -62,13 +62,15 @@ def describe(entry: Entry) -> dict[str, Any]:
         "bytes": entry.bytes,
     }
     metadata: dict[str, Any] = {}
+    card: dict[str, Any] = {}
     problem = None
     try:
         with GGUFFile.open(entry.path) as file:
             metadata = dict(_general(file))
+        card = read_card(entry.card) if entry.card else {}
     except HomezooError as error:
         problem = str(error)
-    chain = trace(metadata, read_card(entry.card) if entry.card else {}, entry.name)
+    chain = trace(metadata, card, entry.name)
     known = chain[-1].licence
     return found | {
         "quantisation": entry.quantisation

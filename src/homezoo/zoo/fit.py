@@ -8,7 +8,7 @@ from homezoo.models.cache import CacheType
 from homezoo.models.config import ModelConfig
 from homezoo.models.footprint import Footprint
 from homezoo.models.load import ModelFile
-from homezoo.zoo.measured import Measured, Overheads, speeds_key
+from homezoo.zoo.measured import Measured, speeds_key
 from homezoo.zoo.mixes import is_quantised, tensor_type
 from homezoo.zoo.offers import Offer
 from homezoo.zoo.quantize import model_facts
@@ -46,15 +46,15 @@ class Forecast:
     decode_full: float  # when the context is full
 
 
-def forecast(speeds: Speeds, overheads: Overheads, prompt: int, context: int) -> Forecast:
-    """The speeds of a run with a prompt of so many tokens."""
-    seconds = speeds.prefill_seconds(prompt) + overheads.token_seconds
+def forecast(speeds: Speeds, outside: float, prompt: int, context: int) -> Forecast:
+    """The speeds of a run with a prompt of so many tokens; `outside` of passes, seconds a token."""
+    seconds = speeds.prefill_seconds(prompt) + outside
     return Forecast(
         prompt,
         prompt / seconds,
         seconds,
-        1 / (speeds.decode_seconds(0) + overheads.token_seconds),
-        1 / (speeds.decode_seconds(context - 1) + overheads.token_seconds),
+        1 / (speeds.decode_seconds(0) + outside),
+        1 / (speeds.decode_seconds(context - 1) + outside),
     )
 
 

@@ -1,13 +1,11 @@
 """What a Hugging Face folder says about itself: name, licence and origin, as `general.*` keys."""
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from homezoo.errors import CheckpointError
+from homezoo.zoo.model_card import read_card
 
-MAX_CARD_BYTES = 1 << 20  # 50 times a long model card
 HUB = "https://huggingface.co/"
 _UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
 
@@ -17,7 +15,7 @@ def card_metadata(folder: Path, parameters: int) -> dict[str, Any]:
 
     Raises CheckpointError for a card that cannot be read.
     """
-    card = _front_matter(folder / "README.md")
+    card = read_card(folder / "README.md")
     name = folder.resolve().name
     keys: dict[str, Any] = {
         "general.type": "model",
@@ -70,19 +68,3 @@ def _lineage(kind: str, repositories: list[str]) -> dict[str, Any]:
 def _texts(value: Any) -> list[str]:
     values = value if isinstance(value, list) else [value]
     return [text for text in values if isinstance(text, str) and text]
-
-
-def _front_matter(path: Path) -> Mapping[str, Any]:
-    """The YAML between the first two lines of dashes; empty without any."""
-    if not path.is_file():
-        return {}
-    if path.stat().st_size > MAX_CARD_BYTES:
-        raise CheckpointError(f"{path} has {path.stat().st_size:,} bytes; that is no model card")
-    from huggingface_hub.repocard import metadata_load  # reads YAML by its safe loader
-
-    try:
-        card = metadata_load(path)
-    except Exception as error:  # the YAML library's own errors, which have many lines
-        reason = " ".join(str(error).split())
-        raise CheckpointError(f"{path}: the front matter cannot be read: {reason}") from None
-    return card or {}

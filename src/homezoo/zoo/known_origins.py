@@ -65,6 +65,7 @@ _MODELS: tuple[Origin, ...] = (
         r"(.*/)?(meta[-_ ])?llama[-_ ]3[-_ ]\d+b.*", "llama3", _LLAMA + "Meta-Llama-3-8B"
     ),
     Origin(r"(bigscience/)?bloomz?([-_ ].*)?", _BLOOM, _HUB + "bigscience/bloom"),
+    Origin(r"(google/)?gemma[-_ ]?4[-_ ].*", "apache-2.0", "https://ai.google.dev/gemma/terms"),
     Origin(r"(google/)?gemma[-_ ]?[123]?[-_ ].*", "gemma", "https://ai.google.dev/gemma/terms"),
     Origin(r"(qwen/)?qwen2\.5[-_ ]3b.*", "qwen-research", _HUB + "Qwen/Qwen2.5-3B"),
     Origin(r"(qwen/)?qwen2(\.5)?[-_ ]72b.*", "qwen", _HUB + "Qwen/Qwen2.5-72B"),

@@ -16,6 +16,7 @@ from homezoo.ops.native import kernels
 from homezoo.zoo.rehearse import Line, Speeds
 
 MOST_KEPT = 200  # models; a hundred bytes each
+CACHE_BYTES = 32 << 20  # last-level caches of home machines have 8 to 64 MiB
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,12 @@ class Overheads:
 
     program_bytes: int  # Python and libraries, private and mapped
     token_seconds: float  # of an answer's token, outside of the pass
+    cold_token_seconds: float  # the same after a pass that left nothing in the processor's caches
+
+    def token_seconds_after(self, bytes_read: int) -> float:
+        """Outside of the pass, by how much of the caches a pass of so many bytes takes."""
+        cold = min(1.0, bytes_read / CACHE_BYTES)
+        return self.token_seconds + cold * (self.cold_token_seconds - self.token_seconds)
 
 
 def measured_path() -> Path:

@@ -4,21 +4,34 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from homezoo.errors import CheckpointError
+
 MAX_CARD_BYTES = 1 << 20  # of a README that are read; its facts are at the head
 
 
 def read_card(path: Path) -> dict[str, Any]:
-    """The facts of the README at `path`; empty when there is none, or none at its head."""
+    """The facts of the README at `path`; empty when there is none, or none at its head.
+
+    Raises CheckpointError for facts that cannot be read.
+    """
     try:
         with path.open("rb") as file:
             text = file.read(MAX_CARD_BYTES).decode("utf-8", "replace")
-    except OSError:
+    except FileNotFoundError:
         return {}
-    return parse_card(text)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
+    try:
+        return parse_card(text)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
 
 
 def parse_card(text: str) -> dict[str, Any]:
-    """The YAML between the first two lines of `---`."""
+    """The YAML between the first two lines of `---`: the front matter.
+
+    Raises CheckpointError when it is no YAML, or no mapping of names to values.
+    """
     lines = text.lstrip("\ufeff").splitlines()
     if not lines or lines[0].strip() != "---":
         return {}
@@ -29,9 +42,16 @@ def parse_card(text: str) -> dict[str, Any]:
 
     try:
         found = yaml.safe_load("\n".join(lines[1:end]))
-    except yaml.YAMLError:  # a README that the hub does not understand either
-        return {}
-    return found if isinstance(found, dict) else {}
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"its front matter is no YAML: {reason}") from None
+    except RecursionError:
+        raise CheckpointError("its front matter is nested too deeply") from None
+    if found is not None and not isinstance(found, dict):
+        raise CheckpointError(
+            f"its front matter is a {type(found).__name__}, not names with values"
+        )
+    return found or {}
 
 
 def card_licence(card: Mapping[str, Any]) -> tuple[str | None, str | None]:

@@ -104,8 +104,7 @@ class _Rehearsal:
         sizes = [tensor.data.nbytes for tensor in file.tensors.values()]
         room = min(MOST_BYTES, int((available_memory() or 1 << 62) * AVAILABLE_SHARE))
         self.room = max(max(sizes), min(sum(sizes) + ALIGNMENT * len(sizes), room))
-        # A file that is here is timed as it lies: pages of a file were measured up to a third
-        # slower to read than memory taken anew.
+        # A file that is here is timed as it lies, with its own values and pages.
         self.memory = None if isinstance(file, GGUFFile) else stand_in_bytes(self.room)
 
     def speeds(self) -> Speeds:
