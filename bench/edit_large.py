@@ -18,7 +18,7 @@ from homezoo.edit import covariance
 from homezoo.edit.build import capacity, make_adapter, solve_units
 from homezoo.edit.complete import complete
 from homezoo.edit.facts import Fact
-from homezoo.edit.fit import Wishes, fit_profile
+from homezoo.edit.fit import Wishes, fit_profile, with_settings
 from homezoo.edit.ledger import Ledger
 from homezoo.edit.profile import load_profile, save_profile
 from homezoo.edit.reader import Reader
@@ -90,6 +90,7 @@ def main() -> None:
     parser.add_argument("--tokens-per-width", type=int, default=2)
     parser.add_argument("--position", default="subject_last")
     parser.add_argument("--search", default="full")
+    parser.add_argument("--stop", type=float, default=0.05, help="1e-9: every step is taken")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--facts", type=int, default=len(FACTS))
     parser.add_argument("--folder", type=Path, help="where to keep what is measured")
@@ -102,14 +103,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place, GGUFFile.open(given.model) as file:
         reader, folder = Reader(file, given.threads), given.folder or Path(place)
         wishes = Wishes(given.position, (given.layer,), 100.0, 0.0, contexts=2,
-                        search=SearchSettings(given.search))  # fmt: skip
+                        search=SearchSettings(given.search, stop=given.stop))  # fmt: skip
         text = given.text.read_text("utf-8")
         if not (folder / "profile.json").is_file():
             with Stage("profile"):
                 made = fit_profile(reader, text, [], relations, folder, wishes, show)
                 save_profile(folder, made)
                 del made
-        measured = load_profile(folder)
+        measured = with_settings(load_profile(folder), search=wishes.search)
         ledger = open_ledger(folder / "l", reader)
         for facts in (FACTS[:1], FACTS[1 : given.facts]):
             if facts:

@@ -13,6 +13,7 @@ class Spent:
     facts: int = 0
     keys: float = 0.0  # reading the prompts once, which gives the keys
     residuals: float = 0.0
+    passes: int = 0  # through the layers after the edited one, each for a group of facts
     solution: float = 0.0
 
     @contextmanager
@@ -32,6 +33,10 @@ class Spent:
     def __str__(self) -> str:
         parts = [f"solution {self.solution:.2f} s"]
         if self.facts:
-            parts = [f"keys {self.keys:.2f} s", f"residuals {self.residuals:.2f} s", *parts]
+            parts = [
+                f"keys {self.keys:.2f} s",
+                f"residuals {self.residuals:.2f} s in {self.passes} passes",
+                *parts,
+            ]
             parts.append(f"{1000 * self.per_fact:.0f} ms for each of {self.facts} facts")
         return ", ".join(parts)

@@ -57,6 +57,7 @@ class Found:
     before: np.ndarray  # [F] nats, mean of the fact's tokens without a residual
     after: np.ndarray  # [F]
     lengths: np.ndarray  # [U], |r| / |h|
+    passes: int  # how often the layers after the edited one were run
 
 
 def search(problem: Problem, settings: SearchSettings) -> Found:
@@ -71,8 +72,9 @@ def search(problem: Problem, settings: SearchSettings) -> Found:
     width = problem.model.config.width
     best = torch.zeros(len(owners), width)
     best_loss = torch.full((facts,), torch.inf, dtype=torch.float64)
-    before = best_loss.clone()
+    before, passes = best_loss.clone(), 0
     for residuals, losses in _proposals(problem, settings, owners, asked, length):
+        passes += 1
         mean = torch.zeros(facts, dtype=torch.float64).index_add(0, asked, losses) / counts
         if before.isinf().any():
             before = mean.clone()
@@ -82,7 +84,7 @@ def search(problem: Problem, settings: SearchSettings) -> Found:
     ratio = best.double().norm(dim=1) / length[:, 0]
     return Found(
         problem.keys(), best.numpy(), problem.owners, before.numpy(), best_loss.numpy(),
-        ratio.numpy(),
+        ratio.numpy(), passes,
     )  # fmt: skip
 
 
@@ -152,6 +154,7 @@ def find_units(
         with spent.on("residuals"):
             found = search(problem, settings)
         spent.facts += len(group)
+        spent.passes += found.passes
         units, number = [], 0
         for fact, plan in enumerate(group):
             id = fact_id(plan.fact)
