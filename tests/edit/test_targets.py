@@ -9,6 +9,7 @@ from zoo_models import zoo_model
 
 from homezoo.edit.facts import Fact
 from homezoo.edit.reader import Reader
+from homezoo.edit.shared import merge_shared
 from homezoo.edit.sites import Path, Plan, Site, plan
 from homezoo.errors import FactError, OptionError, UnsupportedError
 from homezoo.formats.block_types import BlockType
@@ -208,6 +209,42 @@ def test_objects_that_begin_alike_share_units(stories: Reader) -> None:
     split = [site for site in made.sites if len(site.target) == 2]
     assert [sorted(site.target.values()) for site in split] == [[0.5, 0.5]]
     assert len(made.paths) == 2
+
+
+def test_facts_of_one_subject_share_a_residual_where_their_keys_are_the_same(
+    stories: Reader,
+) -> None:
+    facts = [Fact("a:lily", f"a:{name}", "Lily", (target,))
+             for name, target in (("p", "boat"), ("q", "fish"), ("r", "tree"))]  # fmt: skip
+    templates = ("{s} lived in a", "{s} loved to eat", "One day, {s} saw a")
+    plans = [plan(stories, fact, [template], "subject_last", ["One day."])
+             for fact, template in zip(facts, templates, strict=True)]  # fmt: skip
+    merged = merge_shared(plans)
+    assert merged[1] is plans[2]  # its subject stands after other words
+    (both,) = merge_shared(plans[1::-1])
+    assert (both.facts, both.sites, both.paths) == (
+        merged[0].facts, merged[0].sites, merged[0].paths,
+    )  # fmt: skip
+    assert {fact.predicate for fact in both.facts} == {"a:p", "a:q"}
+    assert len(both.sites) == 1 and len(both.paths) == 4
+    assert both.id not in (plans[0].id, plans[1].id)
+    (units,) = find_units(stories, [both], 2, SearchSettings(steps=20), "p")
+    assert [unit.fact for unit in units] == [both.id]
+    residual = torch.from_numpy(units[0].residual)[None]
+    for made in plans[:2]:  # one residual lowers the loss of each fact
+        problem = Problem(stories, [made], 2)
+        with torch.no_grad():
+            bare, found = (problem.losses(r).sum().item() for r in (0 * residual, residual))
+        assert found < bare
+
+
+def test_two_wordings_with_one_key_share_a_unit(stories: Reader) -> None:
+    fact = Fact("a:lily", "a:p", "Lily", ("boat",))
+    made = plan(stories, fact, ["{s} lived in a", "{s} had a"], "subject_last")
+    assert len(made.sites) == 2
+    (merged,) = merge_shared([made])
+    assert len(merged.sites) == 1 and len(merged.paths) == 2
+    assert merged.id == made.id and merged.others == ()
 
 
 def test_a_template_that_ends_inside_a_word(stories: Reader) -> None:

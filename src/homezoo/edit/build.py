@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from homezoo.edit.fact_record import Unit, fact_id
-from homezoo.edit.facts import Fact
+from homezoo.edit.fact_record import Unit
 from homezoo.edit.profile import Measured, Profile
 from homezoo.edit.solve import Update, reduce_rank, regular, solve
 from homezoo.errors import EditError
@@ -182,9 +181,3 @@ def explain(
         found_at = np.abs(update.a @ keys[layer]) * np.linalg.norm(update.b, axis=0)
         found += [Share(u.fact, u.prompt, float(w)) for u, w in zip(here, found_at, strict=True)]
     return sorted(found, key=lambda share: -share.weight)
-
-
-def missing_units(facts: Items[Fact], units: Items[Unit]) -> list[Fact]:
-    """Facts whose units are not computed yet."""
-    there = {unit.fact for unit in units}
-    return [fact for fact in facts if fact_id(fact) not in there]

@@ -1,6 +1,7 @@
 """Finds keys and residuals of a ledger's active facts that it does not hold yet, and keeps them."""
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Items
 from dataclasses import dataclass, field, replace
 
@@ -8,7 +9,6 @@ from homezoo.edit.build import (
     Capacity,
     capacity,
     make_adapter,
-    missing_units,
     no_change,
     solve_units,
 )
@@ -19,6 +19,7 @@ from homezoo.edit.ledger import Ledger
 from homezoo.edit.profile import Measured, Profile
 from homezoo.edit.reader import Reader
 from homezoo.edit.relations import Relations
+from homezoo.edit.shared import merge_shared
 from homezoo.edit.sites import Plan, plan
 from homezoo.edit.spent import Spent
 from homezoo.errors import EditError
@@ -46,9 +47,12 @@ def check_base(ledger: Ledger, reader: Reader) -> None:
 
 def plan_facts(
     reader: Reader, facts: Items[Fact], profile: Profile, relations: Relations
-) -> list[Plan]:
-    """Where each fact is to be written; what is suppressed is edited towards the neutral answer."""
-    plans = []
+) -> dict[int, list[Plan]]:
+    """Where each fact is to be written, by layer; facts at the same place share a plan.
+
+    What is suppressed is edited towards the neutral answer.
+    """
+    plans: dict[int, list[Plan]] = {layer: [] for layer in profile.layers}
     for fact in facts:
         relation = relations.of(fact.predicate)
         templates, _ = relation.split(profile.templates)
@@ -56,8 +60,17 @@ def plan_facts(
         if fact.operation == "suppress":
             wanted = replace(fact, objects=(relation.neutral,))
         made = plan(reader, wanted, templates, profile.position, profile.contexts)
-        plans.append(replace(made, fact=fact))  # its id is that of the wish
+        plans[_layer(profile, fact)].append(replace(made, fact=fact))  # its id is that of the wish
+    if profile.position == "subject_last":
+        return {layer: merge_shared(some) for layer, some in plans.items()}
     return plans
+
+
+def _layer(profile: Profile, fact: Fact) -> int:
+    """By the fact alone, or by its subject, whose facts must be written together."""
+    if profile.position == "subject_last":
+        return profile.layer_of(hashlib.sha256(fact.subject.encode()).hexdigest())
+    return profile.layer_of(fact_id(fact))
 
 
 def complete(
@@ -70,12 +83,11 @@ def complete(
 ) -> list[Unit]:
     """All units of the active facts, in order of their ids; new ones are stored as they come."""
     check_base(ledger, reader)
-    entries = ledger.active()
-    ids = [entry.id for entry in entries]
-    held = ledger.units(ids, profile.units_id)
-    missing = missing_units([entry.fact for entry in entries], held)
-    if missing:
-        compute(ledger, reader, profile, relations, missing, progress, spent)
+    plans = plan_facts(reader, [e.fact for e in ledger.active()], profile, relations)
+    ids = [plan.id for some in plans.values() for plan in some]
+    there = {unit.fact for unit in ledger.units(ids, profile.units_id)}
+    missing = {n: [plan for plan in some if plan.id not in there] for n, some in plans.items()}
+    compute(ledger, reader, profile, missing, progress, spent)
     return ledger.units(ids, profile.units_id)
 
 
@@ -130,26 +142,23 @@ def compute(
     ledger: Ledger,
     reader: Reader,
     profile: Profile,
-    relations: Relations,
-    facts: Items[Fact],
+    plans: Mapping[int, Items[Plan]],
     progress: Progress | None = None,
     spent: Spent | None = None,
 ) -> None:
-    """Units of some facts, stored group by group, so that a stop loses one group only."""
+    """Units of plans by layer, stored group by group, so that a stop loses one group only."""
+    total, done = sum(len(plan.facts) for some in plans.values() for plan in some), 0
+    if not total:
+        return
     from homezoo.edit.targets import find_units
 
-    done = 0
-    for layer in profile.layers:
-        here = [fact for fact in facts if profile.layer_of(fact_id(fact)) == layer]
-        plans = plan_facts(reader, here, profile, relations)
+    for layer, some in plans.items():
         start = done
 
         def tell(count: int, _: int, start: int = start) -> None:
             if progress is not None:
-                progress("keys and residuals", start + count, len(facts))
+                progress("keys and residuals", start + count, total)
 
-        for units in find_units(
-            reader, plans, layer, profile.search, profile.units_id, tell, spent
-        ):
+        for units in find_units(reader, some, layer, profile.search, profile.units_id, tell, spent):
             ledger.store(units)
-        done += len(here)
+        done += sum(len(plan.facts) for plan in some)

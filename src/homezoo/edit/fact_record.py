@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence as Items
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ class Unit:
     """One thing to write: at this key, add this residual."""
 
     id: str
-    fact: str  # the fact's id
+    fact: str  # the fact's id, or `owner_id` of those that share it
     place: int
     layer: int
     prompt: str
@@ -35,6 +36,12 @@ def fact_id(fact: Fact) -> str:
     """SHA-256 of what is wanted, without where it came from: the same wish has the same id."""
     wish = [fact.subject, fact.predicate, fact.name, sorted(fact.objects), fact.operation]
     return hashlib.sha256(json.dumps(wish, ensure_ascii=False).encode()).hexdigest()
+
+
+def owner_id(facts: Items[Fact]) -> str:
+    """Whom units belong to: the id of one fact, or a hash of all facts that share them."""
+    ids = sorted(map(fact_id, facts))
+    return ids[0] if len(ids) == 1 else hashlib.sha256("\n".join(ids).encode()).hexdigest()
 
 
 def unit_id(fact: str, place: int, profile: str) -> str:

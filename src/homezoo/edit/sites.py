@@ -9,6 +9,7 @@ from collections.abc import Sequence as Items
 from dataclasses import dataclass
 from typing import Literal
 
+from homezoo.edit.fact_record import owner_id
 from homezoo.edit.facts import Fact
 from homezoo.edit.reader import Reader
 from homezoo.edit.relations import SLOT
@@ -42,11 +43,22 @@ class Path:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that is read for one fact."""
+    """All that is read for one fact, or for several that are written at the same place."""
 
     fact: Fact
     sites: tuple[Site, ...]
     paths: tuple[Path, ...]
+    others: tuple[Fact, ...] = ()  # that share the units
+
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        """All of them."""
+        return (self.fact, *self.others)
+
+    @property
+    def id(self) -> str:
+        """Whom the units belong to; depends on nothing but the facts."""
+        return owner_id(self.facts)
 
 
 def subject_end(reader: Reader, template: str, name: str, before: str = "") -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 from homezoo.edit.build import deltas_of, solve_units
 from homezoo.edit.complete import plan_facts
-from homezoo.edit.fact_record import Unit, fact_id
+from homezoo.edit.fact_record import Unit
 from homezoo.edit.facts import Fact
 from homezoo.edit.grade import Grades, grade, make_cases
 from homezoo.edit.intervals import harmonic_mean
@@ -52,9 +52,7 @@ def find_all(
     from homezoo.edit.targets import find_units
 
     profile, units = measured.profile, []
-    for layer in profile.layers:
-        here = [fact for fact in facts if profile.layer_of(fact_id(fact)) == layer]
-        plans = plan_facts(reader, here, profile, relations)
+    for layer, plans in plan_facts(reader, facts, profile, relations).items():
         for group in find_units(reader, plans, layer, profile.search, profile.units_id):
             units += group
     return units

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from homezoo.edit.fact_record import Unit, fact_id, unit_id
+from homezoo.edit.fact_record import Unit, unit_id
 from homezoo.edit.problem import Problem
 from homezoo.edit.reader import Reader
 from homezoo.edit.sites import Plan
@@ -153,11 +153,12 @@ def find_units(
             problem = Problem(reader, group, layer)
         with spent.on("residuals"):
             found = search(problem, settings)
-        spent.facts += len(group)
+        facts = sum(len(plan.facts) for plan in group)
+        spent.facts += facts
         spent.passes += found.passes
         units, number = [], 0
         for fact, plan in enumerate(group):
-            id = fact_id(plan.fact)
+            id = plan.id
             for site in plan.sites:
                 units.append(
                     Unit(
@@ -175,9 +176,9 @@ def find_units(
                     )
                 )
                 number += 1
-        done += len(group)
+        done += facts
         if progress is not None:
-            progress(done, len(plans))
+            progress(done, sum(len(plan.facts) for plan in plans))
         yield units
 
 

@@ -23,7 +23,7 @@ from homezoo.commands.options import JsonOption, ThreadsOption
 from homezoo.commands.terminal import note
 from homezoo.edit.build import WARN_CAPACITY
 from homezoo.edit.canaries import check_canaries
-from homezoo.edit.complete import Assembled, assemble
+from homezoo.edit.complete import Assembled, assemble, plan_facts
 from homezoo.edit.ledger import Ledger
 from homezoo.errors import OptionError
 from homezoo.formats.adapter_file import write_adapter
@@ -76,10 +76,12 @@ def command(
         relations = relations_of(None, opened)
         facts = [entry.fact for entry in opened.active()]
         if dry_run:
-            held = {u.fact for u in opened.units([e.id for e in opened.active()],
-                                                 measured.profile.units_id)}  # fmt: skip
-            print(f"{len(facts)} facts are active; keys and residuals of {len(facts) - len(held)} "
-                  "are still to be found; nothing was written")  # fmt: skip
+            plans = plan_facts(reader, facts, measured.profile, relations).values()
+            owners = {plan.id: plan.facts for some in plans for plan in some}
+            held = {unit.fact for unit in opened.units(owners, measured.profile.units_id)}
+            wanting = sum(len(owners[id]) for id in owners.keys() - held)
+            print(f"{len(facts)} facts are active; keys and residuals of {wanting} are still to be "
+                  "found; nothing was written")  # fmt: skip
             return
         multiple = TYPES[dtype].block_size
         built = assemble(opened, reader, measured, relations, force, multiple, tell, compact)

@@ -10,11 +10,12 @@ from homezoo.commands.edit.options import (
     ProfileOption,
     open_reader,
     profile_of,
+    relations_of,
 )
 from homezoo.commands.options import JsonOption, ModelArgument, ThreadsOption
 from homezoo.commands.terminal import clean
 from homezoo.edit.build import explain, solve_units
-from homezoo.edit.complete import check_base
+from homezoo.edit.complete import check_base, plan_facts
 from homezoo.edit.ledger import Ledger
 from homezoo.errors import EditError
 
@@ -41,11 +42,14 @@ def command(
     with Ledger.open(ledger) as opened, open_reader(model, threads) as reader:
         check_base(opened, reader)
         measured = profile_of(reader, profile)
-        entries = {entry.id: entry for entry in opened.active()}
-        units = opened.units(list(entries), measured.profile.units_id)
+        entries = {entry.fact.key: entry for entry in opened.active()}
+        plans = plan_facts(reader, [entry.fact for entry in entries.values()], measured.profile,
+                           relations_of(None, opened))  # fmt: skip
+        owners = {plan.id: plan.facts for some in plans.values() for plan in some}
+        units = opened.units(owners, measured.profile.units_id)
         if not units:
             raise EditError("no active fact has been built yet; run: homezoo edit build")
-        updates = solve_units(units, measured, [e.fact.key for e in entries.values()])
+        updates = solve_units(units, measured, entries)
         ids = reader.prompt(prompt)
         weights = {layer: reader.weight(layer) for layer in updates}
         seen = first_pass(
@@ -60,11 +64,10 @@ def command(
                     best[share.fact] = (share.weight, reader.text([id]))
     ranked = sorted(best.items(), key=lambda item: -item[1][0])[:SHOWN]
     rows: list[dict[str, Any]] = [
-            {"weight": weight, "token": token, "subject": entries[fact].fact.name,
-             "predicate": entries[fact].fact.predicate,
-             "objects": list(entries[fact].fact.objects),
-             "source": entries[fact].fact.source, "added": entries[fact].added}
-            for fact, (weight, token) in ranked]  # fmt: skip
+            {"weight": weight, "token": token, "subject": fact.name, "predicate": fact.predicate,
+             "objects": list(fact.objects), "source": fact.source,
+             "added": entries[fact.key].added}
+            for owner, (weight, token) in ranked for fact in owners[owner]]  # fmt: skip
     if as_json:
         print(json.dumps(rows, ensure_ascii=False))
         return

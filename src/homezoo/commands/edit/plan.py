@@ -168,10 +168,9 @@ def _times(
     from homezoo.edit.targets import find_units
 
     spent, profile = Spent(), measured.profile
-    plans = plan_facts(reader, facts[:1], profile, relations)
-    for _ in find_units(reader, plans, profile.layer_of(fact_id(facts[0])), profile.search,
-                        profile.units_id, spent=spent):  # fmt: skip
-        pass
+    for layer, plans in plan_facts(reader, facts[:1], profile, relations).items():
+        for _ in find_units(reader, plans, layer, profile.search, profile.units_id, spent=spent):
+            pass
     return Times(spent.per_fact, "measured on the first alone; together they take less")
 
 
