@@ -9,10 +9,10 @@ same evaluator, homezoo's, on text that none of them was rounded for. `stories` 
 model, padded to rows of 256 (padded_stories.py), as its own fit no K-quant.
 
 The text is told by the bundled model: 90 stories to calibrate with, 40 others to measure on, from
-the random seeds after --seed; or it is that of --calibration and --text, plain files or rows as
-of `homezoo train`, whose prompts and completions are read. The exit status is 1 when a file of
-ours is worse than llama.cpp's beyond the error of measuring, or when calibration lowers the KL by
-less than 15 %.
+the random seeds after --seed; or it is that of --calibration and --text, files of rows as of
+`homezoo train`: the first joined by line ends, the second row by row. The exit status is 1 when a
+file of ours is worse than llama.cpp's beyond the error of measuring, or when calibration lowers the
+KL by less than 15 %.
 """
 
 import argparse
@@ -53,7 +53,7 @@ class Found:
         return float(self.divergences.mean())
 
 
-def told(first: int, count: int) -> tuple[str, str]:
+def told(first: int, count: int) -> tuple[str, str | list[str]]:
     """Text to calibrate with, and text to measure on: `count` stories of it."""
     with Model.open(STORIES) as model:
         stories = [
@@ -63,13 +63,21 @@ def told(first: int, count: int) -> tuple[str, str]:
     return "\n".join(stories[:CALIBRATING]), "\n".join(stories[CALIBRATING:])
 
 
-def text_of(path: Path) -> str:
-    """Of a plain file, or of rows {"text"} and {"prompt", "completion"}, one to a line."""
-    text = path.read_text("utf-8")
-    if path.suffix != ".jsonl":
-        return text
-    rows = map(json.loads, text.splitlines())
-    return "\n".join(row.get("text") or row["prompt"] + row["completion"] for row in rows)
+def rows_of(path: Path) -> list[str]:
+    """A text for each row."""
+    rows = map(json.loads, path.read_text("utf-8").splitlines())
+    return [row.get("text") or row["prompt"] + row["completion"] for row in rows]
+
+
+def windows_of(path: Path, text: str | list[str]) -> list[list[int]]:
+    """What the model at `path` is measured on: windows of a text, or rows, each with its end."""
+    if isinstance(text, str):
+        with GGUFFile.open(path) as file:
+            return list(calibrate.windows(file, text))
+    with Model.open(path) as model:
+        tokenizer = model.tokenizer
+        end = [] if tokenizer.eos_id is None else [tokenizer.eos_id]
+        return [tokenizer.encode(row, bos=tokenizer.adds_bos) + end for row in text]
 
 
 def log_probabilities(path: Path, windows: list[list[int]]) -> list[np.ndarray]:
@@ -94,11 +102,10 @@ def measured(whole: list[np.ndarray], path: Path, windows: list[list[int]]) -> F
 
 
 def compare(
-    path: Path, texts: tuple[str, str], theirs: Worker, folder: Path, mixes: list[str]
+    path: Path, texts: tuple[str, str | list[str]], theirs: Worker, folder: Path, mixes: list[str]
 ) -> bool:
     """Prints a line for each mix; whether all were kept."""
-    with GGUFFile.open(path) as file:
-        windows = calibrate.windows(file, texts[1])
+    windows = windows_of(path, texts[1])
     whole = log_probabilities(path, windows)
     losses = [-p[np.arange(len(p)), t[1:]] for p, t in zip(whole, windows, strict=True)]
     print(
@@ -142,15 +149,15 @@ def main() -> None:
     parser.add_argument("--mixes", nargs="+", default=list(MIXES), choices=sorted(FILE_TYPES))
     parser.add_argument("--seed", type=int, default=0, help="of the first story")
     parser.add_argument("--stories", type=int, default=40, help="to measure on")
-    parser.add_argument("--calibration", type=Path, help="a text in place of stories")
-    parser.add_argument("--text", type=Path, help="to measure on, in place of stories")
+    parser.add_argument("--calibration", type=Path, help="JSONL in place of stories")
+    parser.add_argument("--text", type=Path, help="JSONL to measure on")
     parser.add_argument("--env", type=Path, default=DEFAULT_ENVIRONMENT / "llama-cpp-python")
     options = parser.parse_args()
     peer = find_peer(options.env, probe_model(options.env))
     print(f"llama-cpp-python {peer.version}")
     texts, good = told(options.seed, options.stories), True
     if options.calibration and options.text:
-        texts = text_of(options.calibration), text_of(options.text)
+        texts = "\n".join(rows_of(options.calibration)), rows_of(options.text)
     with tempfile.TemporaryDirectory() as place, peer.worker() as theirs:
         for name in options.models:
             path = Path(name)

@@ -1,6 +1,9 @@
 """`homezoo doctor`: looks for the silent faults that make good models answer badly."""
 
 import json
+import shutil
+import sys
+import textwrap
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -74,14 +77,26 @@ def _print(
         return
     print(f"{path.name}: {len(found)} finding{'s' * (len(found) > 1)}")
     for finding in found:
-        print(f"\n  {finding.check}: {clean(finding.what)}")
-        print(f"    leads to   {clean(finding.leads_to)}")
+        print()
+        _print_wrapped(f"  {finding.check}: ", finding.what, 4)
+        _print_wrapped("    leads to   ", finding.leads_to)
         mark = "  (--fix does this)" if finding.fix else ""
-        print(f"    repair     {clean(finding.repair)}{mark}")
+        _print_wrapped("    repair     ", finding.repair + mark)
     if written is not None:
         print(f"\nwritten: {written}, with {', '.join(sorted(changes))} changed")
     elif fix is not None:
         print("\nnothing was written: no change of metadata mends this")
+
+
+def _print_wrapped(label: str, text: str, indent: int | None = None) -> None:
+    """Between words at the terminal's width, the rest below the text; one line elsewhere."""
+    line = label + clean(text)
+    if not sys.stdout.isatty():
+        print(line)
+        return
+    below = " " * (len(label) if indent is None else indent)
+    width = shutil.get_terminal_size().columns
+    print(textwrap.fill(line, width, subsequent_indent=below, break_long_words=False))
 
 
 def _perplexity(path: Path, text: str, threads: int | None) -> float:

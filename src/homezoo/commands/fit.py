@@ -143,7 +143,7 @@ def describe(
         prompts = sorted({min(SHORT_PROMPT, positions), positions})
         speed = [vars(forecast(speeds, outside, prompt, positions)) for prompt in prompts]
     choices = choices_of(subject.sizes, file, plan, limit, token_seconds)
-    best, reason = best_choice(choices, positions)
+    best, reason = best_choice(choices, min(positions, config.context_length))
     parameters = sum(tensor.rows * tensor.width for tensor in file.tensors.values())
     return {
         "model": subject.name,

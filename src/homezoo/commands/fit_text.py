@@ -118,7 +118,11 @@ def _speed_lines(found: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _rate(speed: float) -> str:
-    return f"{speed:,.0f} tokens/s" if speed >= 100 else f"{speed:.1f} tokens/s"
+    return f"{_figure(speed)} tokens/s"
+
+
+def _figure(speed: float) -> str:
+    return f"{speed:,.0f}" if speed >= 100 else f"{speed:.1f}"
 
 
 def _seconds(seconds: float) -> str:
@@ -135,7 +139,7 @@ def _print_choices(found: dict[str, Any]) -> None:
             f"{choice['bits']:.1f}",
             show_bytes(choice["total"]),
             f"{choice['largest_context']:,}" if choice["largest_context"] else "none",
-            "-" if choice["decode"] is None else f"{choice['decode']:.1f}",
+            "-" if choice["decode"] is None else _figure(choice["decode"]),
             {True: "yes", False: "no", None: "unknown"}[choice["fits"]],
         )
         for choice in found["quantisations"]

@@ -9,7 +9,7 @@ from homezoo.commands.info import show_bytes
 from homezoo.commands.model_path import BUNDLED
 from homezoo.commands.options import JsonOption
 from homezoo.commands.table import print_table
-from homezoo.commands.terminal import note
+from homezoo.commands.terminal import clean, note
 from homezoo.errors import HomezooError
 from homezoo.formats.gguf_read import GGUFFile
 from homezoo.zoo.catalog import Entry, find_entries
@@ -42,12 +42,15 @@ def command(as_json: JsonOption = False, paths: PathsOption = False) -> None:
             show_bytes(model["bytes"]),
             model["licence"] or "not stated",
             model["place"],
-            *((model["path"],) if paths else ()),
         )
         for model in models
     ]
     heads = ("NAME", "ARCHITECTURE", "QUANTISATION", "SIZE", "LICENCE", "WHERE")
-    print_table((*heads, "FILE") if paths else heads, rows, right=(3,))
+    print_table(heads, rows, right=(3,))
+    if paths:  # too long for a column: a line each, to be copied
+        print()
+        for model in models:
+            print(clean(f"{model['name']}: {model['path']}"))
     for model in models:
         if model["problem"]:
             note(f"warning: {model['name']}: {model['problem']}")

@@ -16,6 +16,8 @@ def find_model(name: str) -> Path:
 
     Raises HomezooError for a path that is no file, offering .gguf files that are near.
     """
+    if not name.strip():
+        raise HomezooError("the model's name is empty; give a path, or a name of `homezoo list`")
     path = Path(name).expanduser()
     if path.is_file():
         return path

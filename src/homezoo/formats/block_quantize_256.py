@@ -2,8 +2,9 @@
 
 First each group is fitted on its own (scale_search.py), then the group scales are rounded to
 integers times one float16 of the block, then the codes are rounded again with the scales as they
-are stored, and the float16 is refitted to those codes. The error of an element weighs as much as
-its size and the mean size of its group: on trained models that costs less than equal weights.
+are stored, and the float16 is refitted to those codes. With minima, integers beside are tried too.
+The error of an element weighs as much as its size and the mean size of its group: on trained models
+that costs less than equal weights.
 Each function takes float32 [M, 256] and gives uint8 [M, bytes of a block]; layouts: blocks_256.py.
 """
 
@@ -27,6 +28,15 @@ from homezoo.formats.scale_search import (
     peak,
     round_to_half,
 )
+
+# Steps tried from a group's integer scale and minimum, round by round; the pair itself comes first
+# and stays if equal. Weighted error of a trained model's Q4_K: 3.42e-4 without, 3.31 after three
+# rounds of one step, 3.30 with two steps in the first, 3.30 with two in all.
+_NEAR, _FAR = (
+    sorted(((a, b) for a in steps for b in steps), key=lambda pair: pair != (0, 0))
+    for steps in ((-1, 0, 1), (-2, -1, 0, 1, 2))
+)
+_ROUNDS = (_FAR, _NEAR, _NEAR)
 
 
 def _columns(x: np.ndarray, size: int) -> np.ndarray:
@@ -127,6 +137,50 @@ def _refit_line(
     return np.where(worse, d, new_d), np.where(worse, dmin, new_dmin)
 
 
+def _codes(
+    x: np.ndarray,
+    d: np.ndarray,
+    dmin: np.ndarray,
+    scales: np.ndarray,
+    minima: np.ndarray,
+    largest: int,
+) -> np.ndarray:
+    """Nearest codes of 0 to `largest` for x ≈ d * scale * code - dmin * minimum: [M, G, S]."""
+    shifted = x + (dmin[:, None] * minima)[..., None]
+    codes = np.rint(shifted * inverse(d[:, None] * scales)[..., None])
+    return np.clip(codes, 0, largest)
+
+
+def _better_neighbours(
+    steps: Sequence[tuple[int, int]],
+    x: np.ndarray,
+    weights: np.ndarray,
+    d: np.ndarray,
+    dmin: np.ndarray,
+    scales: np.ndarray,
+    minima: np.ndarray,
+    largest: int,
+    largest_scale: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of each group's scale and minimum and those `steps` away, the pair of least error: [M, G].
+
+    What was the best line for a group need not be it once scale and minimum are integers.
+    """
+    best_scales, best_minima = scales, minima
+    least = np.full(scales.shape, np.inf, np.float32)
+    for scale_step, minimum_step in steps:
+        near = np.clip(scales + scale_step, 0, largest_scale)
+        low = np.clip(minima + minimum_step, 0, largest_scale)
+        codes = _codes(x, d, dmin, near, low, largest)
+        error = x - (d[:, None] * near)[..., None] * codes + (dmin[:, None] * low)[..., None]
+        total = (error * error * weights).sum(axis=2)
+        better = total < least
+        least = np.where(better, total, least)
+        best_scales = np.where(better, near, best_scales)
+        best_minima = np.where(better, low, best_minima)
+    return best_scales, best_minima
+
+
 def _minima_block(
     x: np.ndarray, size: int, largest: int, largest_scale: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -144,16 +198,15 @@ def _minima_block(
     scales = np.minimum(np.rint(scale * inverse(d)[:, None]), largest_scale)
     minima = np.minimum(np.rint(minimum * inverse(dmin)[:, None]), largest_scale)
     grouped = x.reshape(len(x), -1, size)  # [M, G, S]
-
-    def nearest(d: np.ndarray, dmin: np.ndarray) -> np.ndarray:
-        shifted = grouped + (dmin[:, None] * minima)[..., None]
-        codes = np.rint(shifted * inverse(d[:, None] * scales)[..., None])
-        return np.clip(codes, 0, largest)
-
-    products = nearest(d, dmin) * scales[..., None]
-    d, dmin = _refit_line(grouped, weights.T.reshape(grouped.shape), products, minima, d, dmin)
-    packed = nearest(d, dmin).astype(np.uint8).reshape(-1, 256)
-    return d, dmin, scales.astype(np.uint8), minima.astype(np.uint8), packed
+    weights = np.ascontiguousarray(weights.T).reshape(grouped.shape)
+    for steps in _ROUNDS:
+        scales, minima = _better_neighbours(
+            steps, grouped, weights, d, dmin, scales, minima, largest, largest_scale
+        )
+        products = _codes(grouped, d, dmin, scales, minima, largest) * scales[..., None]
+        d, dmin = _refit_line(grouped, weights, products, minima, d, dmin)
+    codes = _codes(grouped, d, dmin, scales, minima, largest).astype(np.uint8).reshape(-1, 256)
+    return d, dmin, scales.astype(np.uint8), minima.astype(np.uint8), codes
 
 
 def q2_k(x: np.ndarray) -> np.ndarray:
