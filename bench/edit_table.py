@@ -1,135 +1,126 @@
 """The acceptance table of edits: how well they are written, and what they break, by capacity.
 
-Run: python bench/edit_table.py FOLDER_OF_edit_train [--counts 1 10 30 100] [--seeds 3]
+Run: python bench/edit_table.py FOLDERS_OF_edit_train... [--counts 1 10 100] [--mixes F32 Q4_0]
+Each folder has a model trained with another seed; a row is the mean over them, each with a sample
+of facts of its own. λ and the protection of known facts are chosen as `homezoo edit profile` does,
+for the row's number of facts, unless --settings fixes them.
 """
 
 import argparse
 import json
-import time
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from edit_bench import Bench, describe, file_of, fixed_by, head, show
 
-from homezoo.commands.edit.options import facts_of
-from homezoo.edit.build import capacity, deltas_of, solve_units
+from homezoo.edit.build import WARN_CAPACITY, capacity, deltas_of, make_adapter, solve_units
 from homezoo.edit.fact_record import Unit
 from homezoo.edit.facts import Fact
-from homezoo.edit.fit import Wishes, fit_profile, with_settings
-from homezoo.edit.grade import grade, make_cases
+from homezoo.edit.fit import Wishes, with_settings
 from homezoo.edit.profile import Measured
-from homezoo.edit.reader import Reader
-from homezoo.edit.relations import Relations, read_relations
-from homezoo.edit.solve import Update, regular, solve
-from homezoo.edit.sweep import find_all, trial_edits
+from homezoo.edit.sweep import sweep
 from homezoo.edit.targets import SearchSettings
-from homezoo.formats.gguf_read import GGUFFile
+from homezoo.errors import EditError
+from homezoo.formats.adapter_file import read_adapter, write_adapter
+from homezoo.formats.block_types import BlockType
 
-SHOWN = (
-    "efficacy",
-    "paraphrase",
-    "neighbourhood",
-    "same subject",
-    "retention",
-    "efficacy (probability)",
-    "paraphrase (probability)",
-    "neighbourhood (probability)",
-)
-SHORT = ("eff", "para", "NEI", "SSR", "RET", "ES", "PS", "NS")
+SINGLES = 50  # trials of one edit
+FEWEST_PLANNED = 10  # λ of a single edit is that of so many
 
 
-class Bench:
-    """One model, its profile, and what is asked of it."""
-
-    def __init__(self, folder: Path, file: str, wishes: Wishes) -> None:
-        self.reader = Reader(GGUFFile.open(folder / file), threads=1)
-        self.relations: Relations = read_relations(folder / "relations.toml")
-        facts = facts_of(next(folder.glob("graph.*")), self.relations, known_only=True)
-        text = (folder / "text.txt").read_text("utf-8")
-        self.measured: Measured = fit_profile(
-            self.reader, text, facts, self.relations, folder / "profile", wishes
-        )
-
-    def edits(self, count: int, seed: int) -> list[Fact]:
-        """Known facts with other objects."""
-        return trial_edits(self.measured.known, count, f"seed {seed}")
-
-    def units(self, edits: Sequence[Fact]) -> tuple[list[Unit], float]:
-        """Their units, and seconds of this process for each fact."""
-        begun = time.process_time()
-        units = find_all(self.reader, self.measured, self.relations, edits)
-        return units, (time.process_time() - begun) / len(edits)
-
-    def row(self, edits: Sequence[Fact], updates: dict[int, Update]) -> list[float]:
-        """The figures of SHOWN, in per cent."""
-        cases = make_cases(edits, self.measured.known, self.relations)
-        grades = grade(self.reader, deltas_of(updates), cases)
-        return [100 * grades.value(name) for name in SHOWN]
+def chosen(bench: Bench, count: int) -> Measured:
+    """The profile with λ and protection as its own trial edits choose them for `count` facts."""
+    planned = max(count, FEWEST_PLANNED)
+    return sweep(bench.reader, bench.measured, bench.relations, planned, None, None,
+                 lambda *_: None)  # fmt: skip
 
 
-def naive(units: Sequence[Unit], measured: Measured, batches: int) -> dict[int, Update]:
-    """Batches solved one after another without history: what collapses."""
-    (layer,) = measured.profile.layers
-    covariance, parts = regular(measured.covariances[layer]), []
-    for part in np.array_split(np.arange(len(units)), batches):
-        keys, residuals = (
-            np.stack([getattr(units[n], name) for n in part]).astype(np.float64)
-            for name in ("key", "residual")
-        )
-        parts.append(solve(keys, residuals, covariance, measured.profile.strength))
-    return {layer: Update(np.vstack([p.a for p in parts]), np.hstack([p.b for p in parts]))}
+class Row:
+    """All models with one number of edits: samples, units, figures."""
 
+    def __init__(self, benches: Sequence[Bench], count: int, samples: int, fixed: dict) -> None:
+        self.parts: list[tuple[Bench, Measured, list[Fact], list[Unit]]] = []
+        seconds = []
+        for number, bench in enumerate(benches):
+            measured = with_settings(bench.measured, **fixed) if fixed else chosen(bench, count)
+            for sample in range(samples if count > 1 else -(-SINGLES // len(benches))):
+                edits = bench.edits(count, number + len(benches) * sample)
+                units, each = bench.units(edits, measured)
+                self.parts.append((bench, measured, edits, units))
+                seconds.append(each)
+        self.milliseconds = 1000 * float(np.mean(seconds))
+        found = [capacity(units, measured.profile) for _, measured, _, units in self.parts]
+        self.rho = float(np.mean([each.rho for each in found]))
+        self.refused = ""
+        try:
+            found[0].check(force=False)
+        except EditError as error:
+            self.refused = str(error)
 
-def show(name: str, rows: list[list[float]], more: str = "") -> None:
-    """Mean over seeds, and the spread of the first five."""
-    mean = np.nanmean(np.array(rows), axis=0)
-    figures = "  ".join(f"{short} {value:5.1f}" for short, value in zip(SHORT, mean, strict=True))
-    print(f"{name:<34}{figures}  {more}", flush=True)
+    def figures(self, kind: BlockType = BlockType.F32) -> list[list[float]]:
+        """Of every sample; the adapter goes through a file of this kind."""
+        rows = []
+        for bench, measured, edits, units in self.parts:
+            updates = solve_units(units, measured, [fact.key for fact in edits])
+            deltas = deltas_of(updates, kind.block_size)
+            if kind is not BlockType.F32:
+                made = make_adapter(
+                    updates, measured.profile, bench.reader.identity, "", len(edits),
+                    multiple=kind.block_size,
+                )  # fmt: skip
+                with tempfile.TemporaryDirectory() as place:
+                    write_adapter(Path(place) / "edits.gguf", made, kind)
+                    deltas = dict(read_adapter(Path(place) / "edits.gguf").deltas)
+            rows.append(bench.row(edits, deltas))
+        return rows
+
+    @property
+    def note(self) -> str:
+        """What a build would say, the settings, and the time of a fact."""
+        warned = "refused without --force" if self.refused else (
+            "warned" if self.rho > WARN_CAPACITY else "")  # fmt: skip
+        settings = sorted({(m.profile.strength, m.profile.protected) for _, m, _, _ in self.parts})
+        shown = ", ".join(f"λ {force:g}/{weight:g}" for force, weight in settings)
+        lost = float(np.mean([unit.loss_after for *_, units in self.parts for unit in units]))
+        return "; ".join(filter(None, [
+            f"ρ {self.rho:.3f}", warned, shown, f"{self.milliseconds:.0f} ms a fact",
+            f"loss {lost:.3f}"]))  # fmt: skip
 
 
 def main() -> None:
-    """One line for each count and setting."""
+    """One row for each base, count and setting."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--file", default="model.gguf")
+    parser.add_argument("folders", type=Path, nargs="+")
+    parser.add_argument("--mixes", nargs="+", default=["F32"], help="F32, Q4_0, Q4_K_M ...")
     parser.add_argument("--counts", type=int, nargs="+", default=[1, 10, 30, 100, 200])
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--samples", type=int, default=1, help="of facts for each model")
     parser.add_argument("--settings", type=json.loads, nargs="+", default=[{}],
-                        help="changes of the profile, JSON")  # fmt: skip
-    parser.add_argument("--stop", type=float, default=0.05)
-    parser.add_argument("--contexts", type=int, default=2)
+                        help="changes of the profile, JSON; without them it chooses")  # fmt: skip
+    parser.add_argument(
+        "--kinds", nargs="+", default=["F32"], help="of adapter files, too: F16 Q8_0"
+    )
+    parser.add_argument("--stop", type=float, default=SearchSettings.stop)
+    parser.add_argument("--contexts", type=int, default=Wishes.contexts)
     parser.add_argument("--layers", type=int, nargs="+")
     parser.add_argument("--position", choices=["prompt_last", "subject_last"])
     given = parser.parse_args()
     torch.set_num_threads(1)
-    fixed: dict[str, Any] = {"layers": tuple(given.layers)} if given.layers else {}
-    if given.position:
-        fixed["position"] = given.position
-    wishes = Wishes(strength=100.0, protected=0.0, contexts=given.contexts,
-                    search=SearchSettings(stop=given.stop), **fixed)  # fmt: skip
-    bench = Bench(given.folder, given.file, wishes)
-    profile = bench.measured.profile
-    print(f"{profile.measured}\n{profile.position}, layers {profile.layers}, {profile.contexts}")
-    for count in given.counts:
-        seeds = range(given.seeds if count > 1 else 8 * given.seeds)
-        found = [(edits := bench.edits(count, seed), *bench.units(edits)) for seed in seeds]
-        seconds = float(np.mean([s for _, _, s in found]))
-        rho = float(np.mean([capacity(u, profile).rho for _, u, _ in found]))
-        lost = float(np.mean([u.loss_after for _, us, _ in found for u in us]))
-        print(f"n = {count}: ρ {rho:.3f}, {1000 * seconds:.0f} ms of CPU per fact, loss {lost:.3f}")
-        for changes in given.settings:
-            settings = dict(changes)
-            batches = settings.pop("naive", 0)
-            measured = with_settings(bench.measured, **settings)
-            rows = []
-            for edits, units, _ in found:
-                keys = [fact.key for fact in edits]
-                updates = (naive(units, measured, batches) if batches
-                           else solve_units(units, measured, keys))  # fmt: skip
-                rows.append(bench.row(edits, updates))
-            show(json.dumps(changes), rows)
+    wishes = Wishes(strength=100.0, protected=0.0, search=SearchSettings(stop=given.stop),
+                    **fixed_by(given))  # fmt: skip
+    for mix in given.mixes:
+        benches = [Bench(folder, file_of(folder, mix), wishes) for folder in given.folders]
+        for bench in benches:
+            print(describe(bench))
+        head(f"{mix}, facts", "")
+        for count in given.counts:
+            for changes in given.settings:
+                row = Row(benches, count, given.samples, changes)
+                for kind in given.kinds:
+                    name = f"{count}" + (f", adapter {kind}" if kind != "F32" else "")
+                    show(name, row.figures(BlockType[kind]), row.note)
 
 
 if __name__ == "__main__":

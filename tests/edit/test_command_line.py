@@ -72,7 +72,7 @@ def profile(zoo: Path) -> Path:
     code = main(
         ["edit", "profile", "stories", "--text", f"{zoo}/text.txt", "--graph", f"{zoo}/known.nt",
          "--relations", f"{zoo}/relations.toml", "--profile", f"{zoo}/profile", "--threads", "1",
-         "--position", "prompt_last", "--layers", "2", "--strength", "100", "--protect", "1"]
+         "--position", "prompt_last", "--layers", "2", "--strength", "30", "--protect", "0.3"]
     )  # fmt: skip
     assert code == 0
     return zoo / "profile"
@@ -185,7 +185,7 @@ def test_a_ledger_moves_to_another_quantisation(
     assert "homezoo edit profile MODEL" in message
     run("edit", "profile", other, "--text", zoo / "text.txt", "--graph", zoo / "known.nt",
         "--relations", zoo / "relations.toml", *shared, "--position", "prompt_last", "--layers",
-        "2", "--strength", "100", "--protect", "1")  # fmt: skip
+        "2", "--strength", "30", "--protect", "0.3")  # fmt: skip
     message = run("edit", "build", ledger, "-o", edits, "--model", other, *shared, status=1)
     assert "homezoo edit rebase" in message
     said = run("edit", "rebase", ledger, other, "--dry-run")

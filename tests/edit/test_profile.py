@@ -9,9 +9,12 @@ import pytest
 from homezoo.edit.build import Capacity, capacity, deltas_of, explain, solve_units
 from homezoo.edit.fact_record import Unit, fact_id, unit_id
 from homezoo.edit.facts import Fact
+from homezoo.edit.grade import Grades
+from homezoo.edit.intervals import Rate
 from homezoo.edit.localise import choose
 from homezoo.edit.profile import Measured, Profile, Protected, load_profile, save_profile
 from homezoo.edit.reader import Reader
+from homezoo.edit.sweep import overall
 from homezoo.errors import EditError, OptionError
 from homezoo.formats.gguf_read import GGUFFile
 
@@ -178,3 +181,12 @@ def test_the_covariance_is_the_mean_of_key_products(stories_path: Path) -> None:
     expected = (keys.double().T @ keys.double() / len(tokens)).numpy()
     assert isinstance(keys, torch.Tensor)
     assert np.abs(key_covariance(reader, [[tokens]], 2) - expected).max() < 1e-6
+
+
+def test_what_was_to_be_written_counts_twice_as_much_as_what_must_stay() -> None:
+    def mean(efficacy: int, retention: int) -> float:
+        return overall(Grades({"efficacy": Rate(efficacy, 100), "retention": Rate(retention, 100)}))
+
+    assert mean(90, 80) > mean(80, 90)
+    assert mean(100, 100) == pytest.approx(1.0)
+    assert mean(0, 100) == 0

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from homezoo.edit.cholesky import Factor
 from homezoo.edit.solve import (
+    ALPHA_RIDGE,
+    ALPHA_SHARE,
     equality,
     reduce_rank,
     regular,
@@ -92,8 +94,11 @@ def test_strong_protection_changes_nothing() -> None:
 def test_alphaedit_leaves_protected_directions_alone() -> None:
     keys, residuals, covariance = problem(6)
     values, vectors = np.linalg.eigh(covariance)
-    protected = vectors[:, values >= 0.02 * values.mean()]
+    protected = vectors[:, np.cumsum(values) > ALPHA_SHARE * values.sum()]
     assert 0 < protected.shape[1] < WIDTH
+    assert np.trace(covariance) * (1 - ALPHA_SHARE) <= np.trace(
+        protected.T @ covariance @ protected
+    )
     delta = solve(keys, residuals, covariance, 1.0, "alphaedit").dense()
     assert np.abs(delta).max() > 1e-3
     assert np.abs(delta @ protected).max() < 1e-9
@@ -104,7 +109,8 @@ def test_alphaedit_is_the_papers_formula() -> None:
     past = problem(4, seed=1)[0]
     free = unused_directions(covariance)
     project = free @ free.T
-    ridge_term = np.mean(keys**2) * np.eye(WIDTH)
+    size = np.mean(np.sum((keys @ free) ** 2, axis=1))
+    ridge_term = ALPHA_RIDGE * size * np.eye(WIDTH)
     inner = past.T @ past @ project + keys.T @ keys @ project + ridge_term
     expected = residuals.T @ keys @ project @ np.linalg.inv(inner)
     found = solve(keys, residuals, covariance, 1.0, "alphaedit", past).dense()
@@ -114,7 +120,7 @@ def test_alphaedit_is_the_papers_formula() -> None:
 def test_alphaedit_without_unused_directions_is_an_error() -> None:
     keys, residuals, _ = problem(3)
     with pytest.raises(OptionError, match="nowhere to write"):
-        solve(keys, residuals, np.eye(WIDTH), 1.0, "alphaedit")
+        solve(keys[:, :8], residuals, np.eye(8), 1.0, "alphaedit")  # an eighth each, none less
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 1, 0, 2]])

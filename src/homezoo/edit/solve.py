@@ -18,8 +18,11 @@ Method = Literal["memit", "rome", "emmet", "alphaedit"]
 METHODS: tuple[str, ...] = ("memit", "rome", "emmet", "alphaedit")
 DIAGONAL = 1e-3  # of the mean eigenvalue, added to a covariance so that it can be inverted
 EMMET_EPSILON = 1e-6  # of the mean diagonal of the equality's system
-ALPHA_SHARE = 0.02  # of the mean eigenvalue: directions below it count as unused
-ALPHA_RIDGE = 1.0  # L2 of AlphaEdit's inner ridge, in units of a mean squared key
+# Share of a covariance's trace: the weakest directions that hold so much together count as unused.
+# The paper's threshold, 0.02, is of eigenvalues in one model's units; of their mean it leaves a
+# small model so little room that nothing can be written (docs/LOG.md).
+ALPHA_SHARE = 0.1
+ALPHA_RIDGE = 0.03  # L2 of AlphaEdit's inner ridge, in units of a mean squared key inside them
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,9 +115,9 @@ def equality(
 
 
 def unused_directions(covariance: np.ndarray, share: float = ALPHA_SHARE) -> np.ndarray:
-    """Eigenvectors [K, m] of C whose eigenvalue is below `share` of the mean."""
+    """The weakest eigenvectors [K, m] of C, which hold at most `share` of its trace together."""
     values, vectors = np.linalg.eigh(covariance)
-    found: np.ndarray = vectors[:, values < share * values.mean()]
+    found: np.ndarray = vectors[:, np.cumsum(values) <= share * values.sum()]
     return found
 
 
@@ -127,16 +130,18 @@ def alpha(
 ) -> Update:
     """R KᵀP (H P + K KᵀP + L2·I)⁻¹ with P the projection on unused directions.
 
-    Computed inside them, where P is the identity. OptionError when there is none.
+    Computed inside them, where P is the identity. L2 is in units of what the keys have there, so
+    that it fits any model. OptionError when there is no such direction.
     """
     free = unused_directions(covariance, share)  # [K, m]
     if not free.shape[1]:
         raise OptionError(
-            f"no direction of the covariance is below {share:g} of its mean, so AlphaEdit has "
-            "nowhere to write; use memit"
+            f"no direction of the covariance has less than {share:g} of its trace, so AlphaEdit "
+            "has nowhere to write; use memit"
         )
     inside = keys @ free  # [n, m]
-    protected = ALPHA_RIDGE * float(np.mean(keys**2)) * np.eye(free.shape[1])
+    size = float(np.mean(np.sum(inside**2, 1)))
+    protected = ALPHA_RIDGE * size * np.eye(free.shape[1])
     if history is not None and len(history):
         past = history @ free
         protected += past.T @ past

@@ -18,12 +18,16 @@ from homezoo.edit.reader import Reader
 from homezoo.edit.relations import Relations
 
 Progress = Callable[[str, int, int], None]
-FACTORS = (0.3, 1.0, 3.0)  # λ in units of the planned units
-# Weight of a known fact's key against that of an edited one.
-PROTECTIONS = (0.0, 0.03, 0.1)
+FACTORS = (0.1, 0.3, 1.0)  # λ in units of the planned units
+# Weight of all known facts' keys together, in units of the planned units.
+PROTECTIONS = (0.0, 0.1, 0.25, 0.6)
+DIGITS = 2  # of what is chosen; more would mean nothing
 MOST_SHARE = 0.25  # of the known facts may be used for trial edits
-FEWEST_TRIALS, MOST_TRIALS = 4, 40
-MEASURES = ("efficacy", "paraphrase", "neighbourhood", "retention")
+FEWEST_TRIALS, MANY_TRIALS = 4, 40
+# Weights times facts, up to which more than MANY_TRIALS are tried: some seconds of work.
+TRIAL_WORK = 1e9
+# And how much each counts: what was asked to be written comes before what must stay.
+MEASURES = {"efficacy": 2, "paraphrase": 2, "neighbourhood": 1, "retention": 1}
 
 
 def trial_edits(known: Items[Fact], count: int, salt: str = "trial") -> list[Fact]:
@@ -69,9 +73,10 @@ def sweep(
 ) -> Measured:
     """The profile with the strength and protection that grade best; what is given stays.
 
-    Best is the harmonic mean of MEASURES. With too few known facts to try on, λ stays as it is.
+    Best is the weighted harmonic mean of MEASURES. With too few known facts to try on, λ stays as
+    it is. As many facts are tried as are planned: a fuller layer wants other settings.
     """
-    count = min(planned, int(MOST_SHARE * len(measured.known)), MOST_TRIALS)
+    count = min(planned, int(MOST_SHARE * len(measured.known)), _affordable(reader))
     if count < FEWEST_TRIALS:
         return measured
     edits = trial_edits(measured.known, count)
@@ -82,8 +87,10 @@ def sweep(
     cases = make_cases(edits, measured.known, relations, measured.profile.templates)
     # λ of a plan with more facts than can be tried grows with it.
     scale = len(units) * planned / count
-    lambdas = [strength] if strength else [factor * scale for factor in FACTORS]
-    weights = [protected] if protected is not None else list(PROTECTIONS)
+    held = sum(len(part.keys) for part in measured.protected.values()) / len(measured.protected)
+    lambdas = [strength] if strength else [_short(factor * scale) for factor in FACTORS]
+    weights = [_short(share * scale / held) for share in PROTECTIONS]
+    weights = weights if protected is None else [protected]
     trials: list[tuple[float, dict[str, Any], Measured]] = []
     for number, (force, weight) in enumerate((a, b) for a in lambdas for b in weights):
         changed = replace(measured.profile, strength=force, protected=weight)
@@ -101,6 +108,16 @@ def sweep(
 
 
 def overall(grades: Grades) -> float:
-    """Harmonic mean of what was measured of MEASURES."""
-    values = [grades.value(name) for name in MEASURES if name in grades.rates]
-    return harmonic_mean(values)
+    """Weighted harmonic mean of what was measured of MEASURES."""
+    names = [name for name in MEASURES if name in grades.rates]
+    return harmonic_mean([grades.value(name) for name in names for _ in range(MEASURES[name])])
+
+
+def _affordable(reader: Reader) -> int:
+    """So many trial edits take some seconds on a small model; on a large one MANY_TRIALS do."""
+    weights = sum(tensor.rows * tensor.width for tensor in reader.file.tensors.values())
+    return max(MANY_TRIALS, int(TRIAL_WORK / weights))
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")

@@ -33,9 +33,11 @@ class SearchSettings:
     """How residuals are searched; lengths are relative to the state's, to fit any model."""
 
     search: Search = "full"
-    steps: int = 40
-    rate: float = 0.1  # of a step: so many |h| / sqrt(D) in each coordinate
-    stop: float = 0.05  # nats: a fact is done when each of its tokens is that likely
+    steps: int = 120
+    # Of a step: so many |h| / sqrt(D) in each coordinate. Small steps find shorter residuals, which
+    # break less; a low stop carries them into other wordings (docs/LOG.md).
+    rate: float = 0.03
+    stop: float = 0.01  # nats: a fact is done when each of its tokens is that likely
     clamp: float = 4.0  # most |r| / |h|
     decay: float = 1e-3  # of (|r| / |h|)², in nats
 

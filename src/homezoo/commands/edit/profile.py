@@ -65,7 +65,7 @@ def command(
     templates: TemplatesOption = 1,
     method: MethodOption = "memit",
     search: SearchOption = "full",
-    stop: StopOption = 0.05,
+    stop: StopOption = 0.01,
     language: LanguageOption = "en",
     threads: ThreadsOption = None,
     as_json: JsonOption = False,
