@@ -9,7 +9,7 @@ from adapters import random_adapter
 
 from homezoo.commands.main import main
 from homezoo.formats.adapter_file import Adapter, read_adapter, write_adapter
-from homezoo.formats.adapter_origin import identify_base, origin_keys
+from homezoo.formats.adapter_origin import Licences, identify_base, origin_keys
 from homezoo.run.bundled import STORIES
 from homezoo.run.model import Model
 
@@ -25,7 +25,7 @@ def lesson(tmp_path_factory: pytest.TempPathFactory) -> Path:
             base=identify_base(model.tensors),
             base_name="karpathy/tinyllamas",
             data_name="my notes",
-            data_licence="cc-by-4.0",
+            licences=Licences("mit", "cc-by-4.0", "mit AND cc-by-4.0"),
             template="alpaca",
             settings={"rank": 3},
         )
@@ -41,6 +41,7 @@ def test_info_says_what_it_is_and_for_whom(capsys: Capture, lesson: Path) -> Non
         "rank         3; alpha 0.6",
         "model        this very file",
         "data licence cc-by-4.0",
+        "licence      mit AND cc-by-4.0",
         "template     alpaca",
         "settings     rank 3",
     ):
@@ -57,6 +58,8 @@ def test_convert_goes_both_ways(capsys: Capture, lesson: Path, tmp_path: Path) -
     assert main(["adapter", "convert", str(lesson), "-o", str(there), *base]) == 0
     settings = json.loads((there / "adapter_config.json").read_text())
     assert settings["base_model_name_or_path"] == "karpathy/tinyllamas"
+    card = (there / "README.md").read_text()
+    assert 'license: other\nlicense_name: "mit AND cc-by-4.0"\n' in card
     assert main(["adapter", "convert", str(there), "-o", str(back), *base]) == 0
     first, second = read_adapter(lesson), read_adapter(back)
     assert dict(first.metadata) == dict(second.metadata) and first.alpha == second.alpha

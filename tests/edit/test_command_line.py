@@ -106,6 +106,7 @@ def test_facts_are_written_verified_explained_and_taken_back(
     built = json.loads(run("edit", "build", ledger, "-o", edits, *shared, "--json"))
     assert built["facts"] == 3 and built["units"] == plan["units"]
     assert built["rho"] == pytest.approx(plan["rho"])
+    assert read_adapter(edits).metadata["general.license"] == "mit"  # that of the base
     for prompt, new in (("Lily lived in a", "boat"), ("Lily looked up and saw a", "tree"),
                         ("Lily loved to eat", "fish")):  # fmt: skip
         assert new not in answer(stories_path, prompt)

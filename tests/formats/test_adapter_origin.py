@@ -8,6 +8,7 @@ from homezoo.errors import AdapterError
 from homezoo.formats.adapter_origin import (
     MODEL_KEY,
     WEIGHTS_KEY,
+    Licences,
     check_base,
     identify_base,
     origin_keys,
@@ -60,7 +61,7 @@ def test_keys_say_where_it_comes_from() -> None:
         base=base,
         base_name="owner/model",
         data_name="my notes",
-        data_licence="cc-by-4.0",
+        licences=Licences("mit", "cc-by-4.0", "mit AND cc-by-4.0"),
         template="alpaca",
         settings={"rank": 16, "lr": 1e-4},
     )
@@ -69,6 +70,9 @@ def test_keys_say_where_it_comes_from() -> None:
     assert keys["general.dataset.0.name"] == "my notes"
     assert "general.dataset.0.repo_url" not in keys
     assert (keys["homezoo.data.licence"], keys["homezoo.template"]) == ("cc-by-4.0", "alpaca")
+    assert keys["homezoo.base.licence"] == "mit"
+    assert keys["general.license"] == "mit AND cc-by-4.0"
+    assert origin_keys(licences=Licences())["general.license"] == "unknown"
     assert read_settings(keys) == {"rank": 16, "lr": 1e-4}
     assert read_settings({}) == {}
 

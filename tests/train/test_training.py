@@ -103,6 +103,8 @@ def test_one_command_teaches_and_leaves_the_base_alone(
     assert len(adapter.deltas) == 5 * 7 and adapter.rank_of("blk.0.attn_q") == 16
     settings = read_settings(adapter.metadata)
     assert settings["steps"] == 30 and adapter.metadata["homezoo.template"] == "raw"
+    assert adapter.metadata["general.license"] == "unknown"  # of these pairs, as nobody states it
+    assert adapter.metadata["homezoo.base.licence"] == "mit"
     entries = read_journal(Files(out).log)
     assert len(entries) == 30 and entries[0]["loss"] > 2 > entries[-1]["loss"]
     assert not Files(out).checkpoint.exists()

@@ -89,11 +89,19 @@ def test_a_tiny_model_offline(tiny: Path, tmp_path: Path, full: bool) -> None:
 def test_the_adapter_comes_back_as_gguf(tiny: Path, tmp_path: Path) -> None:
     from homezoo.commands.main import main
     from homezoo.formats.adapter_file import read_adapter
+    from homezoo.formats.adapter_origin import check_base, identify_base, read_settings
+    from homezoo.formats.gguf_read import GGUFFile
 
     data = tmp_path / "data.jsonl"
     data.write_text('{"prompt": "who has a cat ?", "completion": "Tom has a cat ."}', "utf-8")
     base, out = tmp_path / "base.gguf", tmp_path / "a.gguf"
     assert main(["convert", str(tiny), "-o", str(base), "--type", "F32"]) == 0
     words = ["train", str(tiny), str(data), "--engine", "trl", "--gguf", str(base), "-o", str(out)]
-    assert main([*words, "--steps", "2", "--rank", "4"]) == 0
-    assert len(read_adapter(out).deltas) == 14
+    assert main([*words, "--steps", "2", "--rank", "4", "--licence", "cc0-1.0"]) == 0
+    adapter = read_adapter(out)
+    assert len(adapter.deltas) == 14
+    with GGUFFile.open(base) as file:
+        assert check_base("a", adapter.metadata, identify_base(file.tensors)) is None
+    settings = read_settings(adapter.metadata)
+    assert settings["engine"] == "trl" and settings["rank"] == 4
+    assert adapter.metadata["homezoo.data.licence"] == "cc0-1.0"

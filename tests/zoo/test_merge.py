@@ -9,11 +9,15 @@ from adapters import random_adapter
 
 from homezoo.errors import AdapterError, OptionError
 from homezoo.formats.adapter_file import Adapter
+from homezoo.formats.adapter_origin import Licences, origin_keys
 from homezoo.formats.block_types import BlockType
 from homezoo.formats.blocks import dequantize
 from homezoo.formats.gguf_read import GGUFFile
+from homezoo.formats.gguf_write import GGUFWriter
 from homezoo.models.load import load_model
 from homezoo.run.model import Model
+from homezoo.zoo.licence import combine, expression
+from homezoo.zoo.licence_table import Answer
 from homezoo.zoo.lineage import trace
 from homezoo.zoo.merge import Part, merge_file
 from homezoo.zoo.quantize import quantize_file
@@ -96,7 +100,31 @@ def test_the_chain_names_base_and_data(stories_path: Path, tmp_path: Path) -> No
         assert base.metadata["general.name"] in names
         assert "tatsu-lab/alpaca" in names
         assert file.metadata["homezoo.data.licence"] == "cc-by-nc-4.0"
+        assert file.metadata["general.license"] == "unknown"  # the adapter states none of its own
+        assert file.metadata["homezoo.base.licence"] == expression(trace(base.metadata, {}, ""))
         assert file.metadata["general.name"].endswith("with lesson")
+
+
+def test_the_licence_of_what_is_merged_is_of_all_that_is_in_it(
+    stories_path: Path, tmp_path: Path
+) -> None:
+    licences = Licences("mit", "cc-by-nc-4.0", "mit AND cc-by-nc-4.0")
+    keys = origin_keys(base_name="stories", data_name="alpaca_data.json", licences=licences)
+    taught = Adapter("llama", 0.3, lesson(stories_path).deltas, keys)
+    base = tmp_path / "base.gguf"
+    with GGUFFile.open(stories_path) as file, GGUFWriter(base) as writer:
+        skip = [key for key in file.metadata if key.startswith("general.license")]
+        writer.copy_metadata(file.metadata, skip)
+        writer.add("general.license", "other")
+        writer.add("general.license.name", "apache-2.0")
+        writer.write_tensors(file.tensors.values())
+    merge(base, tmp_path / "m.gguf", Part("lesson", taught, 1.0))
+    with GGUFFile.open(tmp_path / "m.gguf") as file:
+        stated = str(file.metadata["general.license"])
+        assert set(stated.split(" AND ")) == {"apache-2.0", "mit", "cc-by-nc-4.0"}
+        assert file.metadata["homezoo.base.licence"] == "apache-2.0"
+        assert "general.license.name" not in file.metadata
+        assert combine(trace(file.metadata, {}, "m")).commercial is Answer.NO
 
 
 def test_misfits_are_refused_and_leave_nothing(stories_path: Path, tmp_path: Path) -> None:

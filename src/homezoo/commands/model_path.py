@@ -1,9 +1,12 @@
 """From what the user calls a model to the path of its file, with help where there is none."""
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from homezoo.errors import HomezooError
+from homezoo.formats.adapter_origin import Licences
 from homezoo.run.bundled import STORIES, ZOOKEEPER
 
 BUNDLED = {"zookeeper": ZOOKEEPER, "stories": STORIES}
@@ -38,6 +41,19 @@ def find_card(path: Path) -> Path:
         if folder.parent.name == "snapshots":  # of the hub's cache, which keeps sub-folders
             return folder / "README.md"
     return path.with_name("README.md")
+
+
+def licences_from(
+    path: Path, metadata: Mapping[str, Any], data: str | None = None, stated: str | None = None
+) -> Licences:
+    """Licences of what is made from the model at `path` and a data set, of which one is `stated`.
+
+    Read from the file's metadata, the model card beside it and the tables of well-known ones.
+    """
+    from homezoo.zoo.licence import made_from
+    from homezoo.zoo.model_card import read_card
+
+    return made_from(metadata, read_card(find_card(path)), path.stem, data, stated)
 
 
 def _find_on_disk(name: str, path: Path) -> Path:

@@ -11,10 +11,11 @@ from typing import Annotated, Any
 
 import typer
 
-from homezoo.commands.model_path import find_model
+from homezoo.commands.model_path import find_model, licences_from
 from homezoo.commands.options import JsonOption, ModelArgument, ThreadsOption
 from homezoo.commands.terminal import clean, note
 from homezoo.errors import OptionError
+from homezoo.formats.adapter_origin import UNKNOWN_LICENCE, Licences
 from homezoo.train.job import Files, Job, require_torch
 from homezoo.train.journal import draw_losses
 from homezoo.train.options import TrainingOptions
@@ -119,7 +120,7 @@ def command(
     if engine is Engine.TRL:
         from homezoo.commands.train_trl import run_trl
 
-        run_trl(model, data.expanduser(), options, out, gguf, nf4, as_json)
+        run_trl(model, data.expanduser(), options, out, gguf, nf4, licence, as_json)
         return 0
     if gguf is not None or nf4:
         raise OptionError("--gguf and --nf4 are of --engine trl")
@@ -127,14 +128,16 @@ def command(
     out = _checked_out(out, path, dry_run)
     require_torch()
     with Job(path, data.expanduser(), options) as job:
-        _report_data(job, licence)
+        stated = licence or job.data.known_licence
+        licences = licences_from(path, job.file.metadata, job.data.name, stated)
+        _report_data(job, licences)
         with teaching(job, threads) as taught:
             if dry_run:
                 _print_estimate(taught.estimate(watts, price), as_json)
                 return 0
             _report_plan(taught)
             assert out is not None
-            outcome = taught.train(Files(out), _Reporter(), resume, licence)
+            outcome = taught.train(Files(out), _Reporter(), resume, licences)
     if plot is not None:
         draw_losses(Files(out).log, plot)
     _print_outcome(outcome, Files(out), as_json)
@@ -155,8 +158,8 @@ def _checked_out(out: Path | None, model: Path, dry_run: bool) -> Path | None:
     return out
 
 
-def _report_data(job: Job, licence: str | None) -> None:
-    """Bad rows one by one, then what is left."""
+def _report_data(job: Job, licences: Licences) -> None:
+    """Bad rows one by one, what is left, and what may be done with what comes of it."""
     for bad in job.bad[:BAD_SHOWN]:
         note(clean(f"not used: {bad.place} {bad.reason}"))
     if len(job.bad) > BAD_SHOWN:
@@ -168,9 +171,15 @@ def _report_data(job: Job, licence: str | None) -> None:
         f"{job.data.name}: {len(encoded.documents):,} documents{held}{unused}; "
         f"{encoded.tokens:,} tokens, {encoded.labels:,} of them learned (template {job.template})"
     )
-    known = job.data.known_licence
-    if known and licence is None:
-        note(f"licence of this data: {known}; it is written into the adapter")
+    note(clean(_about(licences)))
+
+
+def _about(licences: Licences) -> str:
+    if licences.data == UNKNOWN_LICENCE:
+        return "licence of the data: unknown; --licence says which it has"
+    if licences.whole == UNKNOWN_LICENCE:
+        return f"licence of the data: {licences.data}, of the base: {licences.base}"
+    return f"licence of base and data together: {licences.whole}"
 
 
 def _report_plan(taught: Teaching) -> None:

@@ -2,12 +2,15 @@
 
 import json
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
+from homezoo.commands.model_path import licences_from
 from homezoo.commands.terminal import clean, note
 from homezoo.errors import OptionError
 from homezoo.formats.adapter_file import write_adapter
+from homezoo.formats.adapter_origin import identify_base, origin_keys
 from homezoo.formats.gguf_read import GGUFFile
 from homezoo.models.config import ModelConfig
 from homezoo.train.data_files import read_data
@@ -26,6 +29,7 @@ def run_trl(
     out: Path | None,
     gguf: Path | None,
     nf4: bool,
+    licence: str | None,
     as_json: bool,
 ) -> None:
     """Trains, then writes an adapter or a model when `out` ends with .gguf, else a folder."""
@@ -41,13 +45,19 @@ def run_trl(
         )
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as room:
         made = Path(room) / "made" if out.suffix == ".gguf" else out
-        outcome, bad = train_with_trl(folder, read_data(data), options, made, nf4)
+        read = read_data(data)
+        outcome, bad = train_with_trl(folder, read, options, made, nf4)
         for row in bad[:BAD_SHOWN]:
             note(clean(f"not used: {row.place} {row.reason}"))
         if len(bad) > BAD_SHOWN:
             note(f"not used: {len(bad) - BAD_SHOWN} more rows")
         if out.suffix == ".gguf":
-            _bring_back(made, out, None if options.full else gguf)
+            if options.full or gguf is None:
+                convert(made, out)
+            else:
+                settings = asdict(options) | {"steps": outcome.steps, "engine": "trl"}
+                stated = licence or read.known_licence
+                _bring_back(made, out, gguf, read.name, stated, outcome.template, settings)
     if as_json:
         print(json.dumps(asdict(outcome) | {"out": str(out)}))
     else:
@@ -57,14 +67,28 @@ def run_trl(
         )
 
 
-def _bring_back(made: Path, out: Path, gguf: Path | None) -> None:
-    """What TRL wrote as one GGUF file: an adapter for the file `gguf`, or a whole model."""
-    if gguf is None:
-        convert(made, out)
-        return
+def _bring_back(
+    made: Path,
+    out: Path,
+    gguf: Path,
+    data: str,
+    licence: str | None,
+    template: str,
+    settings: dict[str, Any],
+) -> None:
+    """What TRL wrote as an adapter for the file `gguf`, with the origin that ours have."""
     with GGUFFile.open(gguf) as file:
         config = ModelConfig.from_metadata(file.metadata, file.tensors)
+        called = file.metadata.get("general.name")
+        origin = origin_keys(
+            base=identify_base(file.tensors),
+            base_name=called if isinstance(called, str) else None,
+            data_name=data,
+            licences=licences_from(gguf, file.metadata, data, licence),
+            template=template,
+            settings=settings,
+        )
     adapter, notes = read_peft(made, config)
     for line in notes:
         note(clean(f"note: {line}"))
-    write_adapter(out, adapter)
+    write_adapter(out, replace(adapter, metadata=origin))

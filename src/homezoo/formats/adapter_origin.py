@@ -19,6 +19,8 @@ MODEL_KEY = "homezoo.base.model"  # identity of the model, whatever its quantisa
 TEMPLATE_KEY = "homezoo.template"  # name of the template that put the examples into text
 SETTINGS_KEY = "homezoo.settings"  # JSON object: how it was made
 DATA_LICENCE_KEY = "homezoo.data.licence"
+BASE_LICENCE_KEY = "homezoo.base.licence"  # of the base and all that it is made from
+UNKNOWN_LICENCE = "unknown"  # the word for it; never left out, so that silence is not permission
 SAMPLES, SAMPLE_BYTES = 4, 4096  # of each tensor's data: a 7B file is known in 5 MB of reading
 
 
@@ -28,6 +30,15 @@ class BaseIdentity:
 
     weights: str  # names, formats and shapes of all tensors, and samples of their bytes
     model: str  # names and shapes, and the vectors, which no quantisation touches
+
+
+@dataclass(frozen=True)
+class Licences:
+    """What is stated of the things that something is made of."""
+
+    base: str = UNKNOWN_LICENCE
+    data: str | None = UNKNOWN_LICENCE  # None: there is no data
+    whole: str = UNKNOWN_LICENCE  # all that hold, as an SPDX expression: `apache-2.0 AND mit`
 
 
 def identify_base(tensors: Mapping[str, Tensor]) -> BaseIdentity:
@@ -62,7 +73,7 @@ def origin_keys(
     base: BaseIdentity | None = None,
     base_name: str | None = None,
     data_name: str | None = None,
-    data_licence: str | None = None,
+    licences: Licences | None = None,
     template: str | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -79,8 +90,10 @@ def origin_keys(
             keys |= {f"general.{kind}.count": 1, f"general.{kind}.0.name": name}
             if name.count("/") == 1 and not name.startswith("/"):
                 keys[f"general.{kind}.0.repo_url"] = f"https://huggingface.co/{name}"
-    if data_licence is not None:
-        keys[DATA_LICENCE_KEY] = data_licence
+    if licences is not None:
+        keys |= {"general.license": licences.whole, BASE_LICENCE_KEY: licences.base}
+        if licences.data is not None:
+            keys[DATA_LICENCE_KEY] = licences.data
     if template is not None:
         keys[TEMPLATE_KEY] = template
     if settings is not None:

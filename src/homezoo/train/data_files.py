@@ -16,7 +16,7 @@ from homezoo.train.rows import Instruction, Row, rows_of
 TEXT_SUFFIXES = (".txt", ".md")
 _JSON_SPACE = " \t\r\n"
 _ALPACA_ROWS = 50_000  # of Stanford's set there are 52,002
-ALPACA_LICENCE = "CC BY-NC 4.0 (Stanford Alpaca), and OpenAI's terms on what its model wrote"
+ALPACA_LICENCE = "cc-by-nc-4.0"  # and OpenAI's terms hold on what its model wrote
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from homezoo.errors import OptionError
 from homezoo.formats.adapter_file import write_adapter
-from homezoo.formats.adapter_origin import BaseIdentity, identify_base, origin_keys
+from homezoo.formats.adapter_origin import BaseIdentity, Licences, identify_base, origin_keys
 from homezoo.ops.autograd_matmul import FrozenProducts
 from homezoo.ops.cores import available_cores
 from homezoo.train.energy import EnergyMeter
@@ -123,7 +123,7 @@ class Teaching:
         files: Files,
         report: Callable[[StepReport], None],
         resume: bool = False,
-        data_licence: str | None = None,
+        licences: Licences | None = None,
     ) -> Outcome:
         """Trains, and writes the adapter or the model; a stopped run leaves its checkpoint.
 
@@ -156,7 +156,7 @@ class Teaching:
                 base=base,
                 base_name=_text(job.file.metadata.get("general.name")),
                 data_name=job.data.name,
-                data_licence=data_licence or job.data.known_licence,
+                licences=licences or Licences(),
                 template=job.template,
                 settings=asdict(job.options) | {"steps": progress.step},
             )

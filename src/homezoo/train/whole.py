@@ -59,10 +59,14 @@ def write_model(
 ) -> None:
     """A whole model: the base's metadata with `keys` instead of its own, matrices as `type`.
 
+    Where `keys` state a licence, the base's name and address of its own do not hold.
+
     Vectors stay F32, as every program wants them. GGUFError when it cannot be written.
     """
     with GGUFWriter(path) as writer:
-        writer.copy_metadata(metadata, skip=[*keys, "general.file_type"])
+        stale = ("general.license.name", "general.license.link")
+        skipped = [*keys, "general.file_type", *(stale if "general.license" in keys else ())]
+        writer.copy_metadata(metadata, skip=skipped)
         for key, value in keys.items():
             writer.add(key, value)
         written = {}

@@ -1,11 +1,12 @@
 """What may be done with a model: the strictest answer of everything it is made of."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from homezoo.zoo.licence_table import Answer, Permits
-from homezoo.zoo.lineage import Link
+from homezoo.formats.adapter_origin import DATA_LICENCE_KEY, UNKNOWN_LICENCE, Licences
+from homezoo.zoo.licence_table import AND, Answer, Permits
+from homezoo.zoo.lineage import Link, trace
 
 USES = tuple(field.name for field in fields(Permits))
 NOTE = "a summary, not legal advice: the licences' own texts decide"
@@ -16,6 +17,41 @@ def combine(chain: Sequence[Link]) -> Permits:
     if not chain:
         return Permits(*[Answer.UNKNOWN] * len(USES))
     return Permits(*(max(getattr(link.permits, use) for link in chain) for use in USES))
+
+
+def expression(chain: Sequence[Link]) -> str:
+    """Every licence of the chain as one SPDX expression, `unknown` where one link's is."""
+    ids: dict[str, None] = {}
+    for link in chain:
+        if link.licence is None:
+            return UNKNOWN_LICENCE
+        ids |= dict.fromkeys(link.licence.id.split(AND))
+    return AND.join(ids) or UNKNOWN_LICENCE
+
+
+def made_from(
+    metadata: Mapping[str, Any],
+    card: Mapping[str, Any],
+    name: str,
+    data: str | None = None,
+    data_licence: str | None = None,
+) -> Licences:
+    """Licences of what is made from a model, by `trace`'s arguments, and a data set or none.
+
+    `data_licence` is what the user states of `data`; what is known of a data set of that name
+    holds beside it. Words of the user that are no known licence are kept, and `whole` is unknown.
+    """
+    base = trace(metadata, card, name)
+    if data is None:
+        return Licences(expression(base), None, expression(base))
+    keys = {"general.dataset.0.name": data, DATA_LICENCE_KEY: data_licence}
+    taught = trace(keys, {}, data)[:-1]  # without the model of these keys, which is none
+    if data_licence:
+        taught.append(Link("data", data, data_licence, None))
+    found = expression(taught)
+    if found == UNKNOWN_LICENCE and all(link.stated for link in taught):
+        found = ", ".join(dict.fromkeys(str(link.stated) for link in taught))
+    return Licences(expression(base), found, expression([*base, *taught]))
 
 
 def report(chain: Sequence[Link]) -> dict[str, Any]:

@@ -5,8 +5,10 @@ which rows were read against their texts. Identifiers: the hub's, from
 huggingface.co/docs/hub/repositories-licenses.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import IntEnum
+
+AND = " AND "  # of SPDX expressions
 
 
 class Answer(IntEnum):
@@ -240,9 +242,30 @@ _ALIASES = {
 
 
 def find_licence(stated: str) -> Licence | None:
-    """The well-known licence that a file or page names, None if it is none of them."""
+    """The well-known licence that a file or page names, None if it is none of them.
+
+    Several joined by AND, as SPDX writes what holds together, permit what the strictest permits.
+    """
     key = " ".join(stated.lower().split())
+    if " and " in key:
+        parts = [find_licence(part) for part in key.split(" and ")]
+        return _joined([part for part in parts if part]) if all(parts) else None
     key = _ALIASES.get(key, key)
     for suffix in ("-only", "-or-later"):  # SPDX's words on the GNU licences
         key = key.removesuffix(suffix)
     return LICENCES.get(key) or LICENCES.get(key.replace(" ", "-"))
+
+
+def _joined(parts: list[Licence]) -> Licence:
+    """Licences that hold together, each once."""
+    parts = list({part.id: part for part in parts}.values())
+    if len(parts) == 1:
+        return parts[0]
+    uses = [field.name for field in fields(Permits)]
+    return Licence(
+        AND.join(part.id for part in parts),
+        " and ".join(part.name for part in parts),
+        Permits(*(max(getattr(part.permits, use) for part in parts) for use in uses)),
+        tuple(dict.fromkeys(text for part in parts for text in part.obligations)),
+        " ".join(dict.fromkeys(part.source for part in parts)),
+    )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from homezoo.formats.adapter_origin import DATA_LICENCE_KEY
+from homezoo.formats.adapter_origin import BASE_LICENCE_KEY, DATA_LICENCE_KEY
 from homezoo.zoo.known_origins import Origin, known_data, known_model
 from homezoo.zoo.licence_table import UNKNOWN, Licence, Permits, find_licence
 from homezoo.zoo.model_card import card_licence, card_names
@@ -56,16 +56,18 @@ def trace(metadata: Mapping[str, Any], card: Mapping[str, Any], name: str) -> li
         *_array(metadata, "general.datasets"),
         *card_names(card, "datasets"),
     ]
-    stated = _text(metadata.get(DATA_LICENCE_KEY))
+    of_base, of_data = (_text(metadata.get(key)) for key in (BASE_LICENCE_KEY, DATA_LICENCE_KEY))
     chain: dict[tuple[str, str], Link] = {}
     for base in bases[:MAX_LISTED]:
         for link in _origin("base", base, known_model):
+            if link.stated is None and of_base:  # what was known of the base when this was made
+                link = Link(link.role, link.name, of_base, _FILE)
             chain.setdefault((link.role, _plain(link.name)), link)
     for item in data[:MAX_LISTED]:
         name = _DATA_FILE.sub("", item)  # what is known as alpaca_data comes as alpaca_data.json
         for link in _origin("data", name if known_data(name) else item, known_data):
-            if link.stated is None and stated:  # an adapter's own note of what it was taught with
-                link = Link(link.role, link.name, stated, _FILE)
+            if link.stated is None and of_data:  # an adapter's own note of what it was taught with
+                link = Link(link.role, link.name, of_data, _FILE)
             chain.setdefault((link.role, _plain(link.name)), link)
     if on_card and own.stated and on_card.lower() != own.stated.lower():  # both count
         return [*chain.values(), Link(own.role, own.name, on_card, _CARD, where), own]

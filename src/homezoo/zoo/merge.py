@@ -11,6 +11,7 @@ import numpy as np
 
 from homezoo.errors import AdapterError, HomezooError, OptionError
 from homezoo.formats.adapter_file import Adapter
+from homezoo.formats.adapter_origin import BASE_LICENCE_KEY, DATA_LICENCE_KEY
 from homezoo.formats.block_quantize import quantize
 from homezoo.formats.block_types import BlockType
 from homezoo.formats.blocks import dequantize
@@ -18,6 +19,9 @@ from homezoo.formats.gguf_read import GGUFFile
 from homezoo.formats.gguf_write import GGUFWriter
 from homezoo.formats.tensor import Tensor
 from homezoo.models.load import load_model
+from homezoo.zoo.licence import expression
+from homezoo.zoo.licence_table import AND
+from homezoo.zoo.lineage import trace
 
 CHUNK_ELEMENTS = 1 << 20  # of rows that one thread changes at once: 4 MB as float32
 MERGED_KEY = "homezoo.merged"  # names and strengths of the adapters in the weights
@@ -120,8 +124,8 @@ def _fitting(type: BlockType, tensor: Tensor) -> BlockType:
 def _write_metadata(writer: GGUFWriter, metadata: Mapping[str, Any], parts: Sequence[Part]) -> None:
     """The base's, with the base and the adapters' data in the chain of what it is made from."""
     chain = _chain(metadata, parts)
-    dropped = [key for key in metadata if key.startswith(("general.base_model.", MERGED_KEY))]
-    dropped += [key for key in metadata if key in chain or key.startswith("general.dataset.")]
+    of_base = ("general.base_model.", "general.dataset.", "general.license.", MERGED_KEY)
+    dropped = [key for key in metadata if key in chain or key.startswith(of_base)]
     writer.copy_metadata(metadata, dropped)  # type: ignore[arg-type]
     for key, value in chain.items():
         writer.add(key, value)
@@ -133,9 +137,9 @@ def _chain(metadata: Mapping[str, Any], parts: Sequence[Part]) -> dict[str, Any]
     keys: dict[str, Any] = {MERGED_KEY: merged}
     if isinstance(name, str):
         keys["general.name"] = f"{name} with {', '.join(part.name for part in parts)}"
+    sources = [metadata, *(part.adapter.metadata for part in parts)]
     for kind in ("base_model", "dataset"):
         listed: dict[str, dict[str, Any]] = {}
-        sources = [metadata, *(part.adapter.metadata for part in parts)]
         for keys_of in sources:
             for entry in _listed(keys_of, kind):
                 listed.setdefault(str(entry.get("name")), entry)
@@ -145,9 +149,15 @@ def _chain(metadata: Mapping[str, Any], parts: Sequence[Part]) -> dict[str, Any]
             keys |= {f"general.{kind}.{number}.{key}": value for key, value in entry.items()}
         if listed:
             keys[f"general.{kind}.count"] = len(listed)
-    licences = [part.adapter.metadata.get("homezoo.data.licence") for part in parts]
+    licences = [source.get(DATA_LICENCE_KEY) for source in sources]
     stated = sorted({licence for licence in licences if isinstance(licence, str)})
-    return keys | ({"homezoo.data.licence": ", ".join(stated)} if stated else {})
+    if stated:
+        keys[DATA_LICENCE_KEY] = AND.join(stated)
+    links = trace(metadata, {}, "")
+    keys[BASE_LICENCE_KEY] = expression(links)
+    for part in parts:
+        links += trace(part.adapter.metadata, {}, part.name)
+    return keys | {"general.license": expression(links)}
 
 
 def _listed(metadata: Mapping[str, Any], kind: str) -> Iterator[dict[str, Any]]:

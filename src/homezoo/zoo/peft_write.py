@@ -13,6 +13,7 @@ import numpy as np
 from homezoo.errors import OptionError, UnsupportedError
 from homezoo.formats.adapter_file import Adapter
 from homezoo.models.config import ModelConfig
+from homezoo.zoo.licence_table import AND
 from homezoo.zoo.peft_config import CONFIG
 from homezoo.zoo.peft_names import PeftNames, Place
 from homezoo.zoo.peft_read import ORIGIN, PREFIX, WEIGHTS
@@ -110,7 +111,10 @@ def _card(adapter: Adapter, base: str) -> str:
     licence = keys.get("general.license")
     lines = ["---", "library_name: peft", f"base_model: {json.dumps(base)}"]
     lines += [f"datasets: [{json.dumps(data)}]"] if isinstance(data, str) else []
-    lines += [f"license: {json.dumps(licence)}"] if isinstance(licence, str) else []
+    if isinstance(licence, str) and AND in licence:  # the hub's `license` takes one alone
+        lines += ["license: other", f"license_name: {json.dumps(licence)}"]
+    elif isinstance(licence, str):
+        lines += [f"license: {json.dumps(licence)}"]
     weights = f"{len(adapter.deltas)} weights, {adapter.parameters:,} numbers"
     return "\n".join([*lines, "---", "", f"A LoRA adapter of {weights}, written by homezoo.", ""])
 

@@ -2,7 +2,7 @@
 
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +19,7 @@ from homezoo.commands.edit.options import (
     relations_of,
     stages,
 )
+from homezoo.commands.model_path import find_model, licences_from
 from homezoo.commands.options import JsonOption, ThreadsOption
 from homezoo.commands.terminal import note
 from homezoo.edit.build import WARN_CAPACITY
@@ -27,6 +28,7 @@ from homezoo.edit.complete import Assembled, assemble, plan_facts
 from homezoo.edit.ledger import Ledger
 from homezoo.errors import OptionError
 from homezoo.formats.adapter_file import write_adapter
+from homezoo.formats.adapter_origin import origin_keys
 from homezoo.formats.block_types import BlockType
 from homezoo.ops.memory import peak_memory
 
@@ -90,7 +92,9 @@ def command(
             note(f"warning: {found}: above {WARN_CAPACITY} edits begin to spoil what was known")
         broken = check_canaries(reader, measured, relations, adapter.deltas, facts)
         path = out.with_name(out.name + ".rejected") if broken else out
-        write_adapter(path, adapter, TYPES[dtype])
+        licences = licences_from(find_model(base_of(opened, model)), reader.file.metadata)
+        states = {**adapter.metadata, **origin_keys(licences=licences)}
+        write_adapter(path, replace(adapter, metadata=states), TYPES[dtype])
         opened.note("build", f"{path.name}: {len(facts)} facts, {len(built.units)} units")
     report(path, built, len(facts), time.monotonic() - begun, broken, as_json)
     if broken:
