@@ -1,7 +1,8 @@
-"""Makes GGUF files with random weights in the shapes of real LLaMA models, for speed and agreement.
+"""Makes GGUF files with random weights in the shapes of real models, for speed and agreement.
 
     python bench/make_models.py --out /tmp/models                 # the standard set
     python bench/make_models.py --out . --models 110M --formats Q4_K_M
+    python bench/make_models.py --out . --models 8B BLOOM-7b1 --formats Q4_0
 
 Weights are normally distributed with the spread of trained ones (see `spread`), norms near 1. The
 same shape and seed has the same underlying weights in every format. 15M and 110M are drawn
@@ -38,7 +39,7 @@ DRAWN_LIMIT = 200_000_000  # parameters up to which every weight is drawn on its
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of a LLaMA model; with `tied`, the embedding is the output too."""
+    """Sizes of a model; with `tied`, the embedding is the output too."""
 
     width: int
     layers: int
@@ -48,14 +49,17 @@ class Shape:
     tied: bool
     context: int = 2048
     vocabulary: int = 32000
+    architecture: str = "llama"  # or bloom
 
 
-# stories15M and stories110M of llama2.c, TinyLlama 1.1B, LLaMA 2 7B.
+# stories15M and stories110M of llama2.c, TinyLlama 1.1B, LLaMA 2 7B, LLaMA 3 8B, BLOOM-7b1.
 SHAPES = {
     "15M": Shape(288, 6, 6, 6, 768, tied=True),
     "110M": Shape(768, 12, 12, 12, 2048, tied=True),
     "1.1B": Shape(2048, 22, 32, 4, 5632, tied=False),
     "7B": Shape(4096, 32, 32, 32, 11008, tied=False, context=4096),
+    "8B": Shape(4096, 32, 32, 8, 14336, tied=False, context=8192, vocabulary=128256),
+    "BLOOM-7b1": Shape(4096, 30, 32, 32, 16384, True, 2048, 250880, "bloom"),
 }
 
 
@@ -91,8 +95,34 @@ def use_more_bits(layer: int, layers: int) -> bool:
     return layer < eighth or layer >= 7 * layers // 8 or (layer - eighth) % 3 == 2
 
 
-def weights(shape: Shape) -> Iterator[tuple[str, tuple[int, ...], float]]:
-    """Name, shape and standard deviation of every tensor; norms deviate by 0.1 from 1."""
+Weight = tuple[str, tuple[int, ...], float]  # name, shape, standard deviation
+
+
+def bloom_weights(shape: Shape) -> Iterator[Weight]:
+    """Of BLOOM: q, k and v in one weight, no gate, and a bias beside every weight and norm."""
+    width, wide, branch = shape.width, shape.feed_forward, (2 * shape.layers) ** -0.5
+    yield "token_embd.weight", (shape.vocabulary, width), 2 * width**-0.5
+    parts: list[tuple[str, int, tuple[int, ...], float]] = [("token_embd_norm", width, (), 0.1)]
+    for layer in range(shape.layers):
+        block = f"blk.{layer}."
+        parts += [
+            (block + "attn_norm", width, (), 0.1),
+            (block + "attn_qkv", 3 * width, (width,), width**-0.5),
+            (block + "attn_output", width, (width,), branch * width**-0.5),
+            (block + "ffn_norm", width, (), 0.1),
+            (block + "ffn_up", wide, (width,), width**-0.5),
+            (block + "ffn_down", width, (wide,), branch * wide**-0.5),
+        ]
+    for name, rows, columns, spread in [*parts, ("output_norm", width, (), 0.1)]:
+        yield name + ".weight", (rows, *columns), spread
+        yield name + ".bias", (rows,), 0.01
+
+
+def weights(shape: Shape) -> Iterator[Weight]:
+    """Every tensor; norms deviate from 1."""
+    if shape.architecture == "bloom":
+        yield from bloom_weights(shape)
+        return
     width, kv_width = shape.width, shape.width // shape.heads * shape.kv_heads
     # Keeps the sum of all 2 * layers additions to the residual stream near 1.
     branch = (2 * shape.layers) ** -0.5
@@ -159,13 +189,13 @@ def random_blocks(
             yield quantize(type, drawn * np.float32(spread))
 
 
-def norm_weight(width: int, spread: float, seed: list[int], signed: bool) -> np.ndarray:
-    """float32 [width] around 1, or around 1 and -1.
+def vector(width: int, mean: float, spread: float, seed: list[int], signed: bool) -> np.ndarray:
+    """float32 [width] around `mean`, or around it and its negative.
 
     Signs stand for training: without them a random model with a tied output repeats its last token.
     """
     rng = np.random.default_rng(seed)
-    weight = 1 + spread * rng.standard_normal(width)
+    weight = mean + spread * rng.standard_normal(width)
     if signed:
         weight *= rng.choice([-1, 1], width)
     return weight.astype(np.float32)
@@ -173,20 +203,24 @@ def norm_weight(width: int, spread: float, seed: list[int], signed: bool) -> np.
 
 def add_sizes(add: Callable[[str, Any], None], name: str, shape: Shape, format: Format) -> None:
     """The metadata that describe the model."""
-    add("general.architecture", "llama")
+    kind = shape.architecture
+    add("general.architecture", kind)
     add("general.name", f"random weights, shape {name}")
     add("general.file_type", format.file_type)
     add("general.quantization_version", 2)
-    add("llama.vocab_size", shape.vocabulary)
-    add("llama.context_length", shape.context)
-    add("llama.embedding_length", shape.width)
-    add("llama.block_count", shape.layers)
-    add("llama.feed_forward_length", shape.feed_forward)
-    add("llama.attention.head_count", shape.heads)
-    add("llama.attention.head_count_kv", shape.kv_heads)
-    add("llama.attention.layer_norm_rms_epsilon", 1e-5)
-    add("llama.rope.dimension_count", shape.width // shape.heads)
-    add("llama.rope.freq_base", 10000.0)
+    add(f"{kind}.vocab_size", shape.vocabulary)
+    add(f"{kind}.context_length", shape.context)
+    add(f"{kind}.embedding_length", shape.width)
+    add(f"{kind}.block_count", shape.layers)
+    add(f"{kind}.feed_forward_length", shape.feed_forward)
+    add(f"{kind}.attention.head_count", shape.heads)
+    add(f"{kind}.attention.head_count_kv", shape.kv_heads)
+    if kind == "bloom":
+        add("bloom.attention.layer_norm_epsilon", 1e-5)
+        return
+    add(f"{kind}.attention.layer_norm_rms_epsilon", 1e-5)
+    add(f"{kind}.rope.dimension_count", shape.width // shape.heads)
+    add(f"{kind}.rope.freq_base", 10000.0)
 
 
 def make_model(
@@ -199,14 +233,16 @@ def make_model(
     types = {tensor: tensor_type(tensor, rows, shape, format) for tensor, rows, _ in table}
     with GGUFWriter(path) as writer:
         add_sizes(writer.add, name, shape, format)
-        add_vocabulary(writer, vocabulary, shape.vocabulary)
+        fits = shape.vocabulary == Shape.vocabulary
+        add_vocabulary(writer, vocabulary if fits else None, shape.vocabulary)
         for tensor, rows, _ in table:
             writer.declare(tensor, types[tensor], rows)
         for tensor, rows, spread in table:
             key = [seed, zlib.crc32(tensor.encode())]  # the same weights in every format
             if len(rows) == 1:
                 signed = shape.tied and tensor == "output_norm.weight"
-                writer.write(tensor, norm_weight(rows[0], spread, key, signed))
+                mean = 0 if tensor.endswith(".bias") else 1
+                writer.write(tensor, vector(rows[0], mean, spread, key, signed))
                 continue
             for blocks in random_blocks(types[tensor], rows, spread, key, banked):
                 writer.write(tensor, blocks)
@@ -227,7 +263,7 @@ def main() -> None:
     if options.models or options.formats:
         wanted = [
             (name, format)
-            for name in options.models or SHAPES
+            for name in options.models or dict.fromkeys(name for name, _ in STANDARD_SET)
             for format in options.formats or ("F16", "Q4_0", "Q4_K_M", "Q8_0")
         ]
     options.out.mkdir(parents=True, exist_ok=True)
