@@ -26,6 +26,8 @@ static constexpr int kColumns = kWide * kVectors;  // columns of a register tile
 template <int M, bool turned = false>
 static void gradient_tile(const float* tile, int rows, const float* dy, size_t dy_stride, float* dx, size_t dx_stride,
                           int columns, bool first) {
+  for (int m = 0; m < M; m++)  // added to at the end; since the part before, it has left the cache
+    for (int k = 0; k < columns; k += 16) __builtin_prefetch(dx + size_t(m) * dx_stride + k, 1);
   Wide sum[M][kVectors];
   for (int m = 0; m < M; m++)
     for (int v = 0; v < kVectors; v++) sum[m][v] = set_wide(0);
@@ -76,6 +78,16 @@ static void pack_turned(const float* x, size_t stride, int columns, int rows, fl
     }
 }
 
+// Row n of the strip as floats. Rows lie a whole row of the weight apart, which no hardware follows: one to come is
+// fetched, as many ahead as take the time of a miss.
+static inline void dequantize_strip_row(const GradientStrip& s, int n, float* out) {
+  constexpr int kAhead = 12;
+  const uint8_t* row = s.weight + size_t(n) * s.row_bytes;
+  if (n + kAhead < s.rows)
+    for (int line = 0; line < s.strip_bytes + 63; line += 64) __builtin_prefetch(row + kAhead * s.row_bytes + line);
+  s.dequantize(row, out, s.columns);
+}
+
 // Rows [begin, begin + rows) of the strip as floats, register tile after register tile: [groups][rows][kColumns].
 static void fill_strip(const GradientStrip& s, int begin, int rows, float* tiles, float* row) {
   if (s.turned_weight)
@@ -84,7 +96,7 @@ static void fill_strip(const GradientStrip& s, int begin, int rows, float* tiles
   const int groups = (s.columns + kColumns - 1) / kColumns;
   std::memset(row, 0, sizeof(float) * size_t(groups) * kColumns);
   for (int r = 0; r < rows; r++) {
-    s.dequantize(s.weight + size_t(begin + r) * s.row_bytes, row, s.columns);
+    dequantize_strip_row(s, begin + r, row);
     for (int g = 0; g < groups; g++)
       std::memcpy(tiles + (size_t(g) * size_t(rows) + size_t(r)) * kColumns, row + g * kColumns,
                   sizeof(float) * kColumns);

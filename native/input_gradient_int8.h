@@ -16,7 +16,7 @@ struct Turned : Block32 {
 // Rows begin .. begin + 31 of a strip as floats [32][kStripColumns], zeros from `end` on.
 static void dequantize_block(const GradientStrip& s, int begin, int end, float* floats) {
   for (int r = 0; r < 32; r++, floats += kStripColumns) {
-    if (begin + r < end) s.dequantize(s.weight + size_t(begin + r) * s.row_bytes, floats, s.columns);
+    if (begin + r < end) dequantize_strip_row(s, begin + r, floats);
     else std::memset(floats, 0, sizeof(float) * size_t(s.columns));
   }
 }

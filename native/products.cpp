@@ -178,6 +178,7 @@ void input_gradient(Threads& threads, const Section& section, int type, const We
     s.row_bytes = w.row_bytes;
     s.rows = rows;
     s.columns = std::min(kStripColumns, w.width - column);
+    s.strip_bytes = s.columns / block_size_of(type) * block_bytes_of(type);
     s.dequantize = section.dequantize[type];
     s.dy = dy + size_t(first) * size_t(rows);
     s.dy_stride = size_t(rows);
