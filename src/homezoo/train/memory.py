@@ -11,7 +11,8 @@ GB = 1e9
 FLOAT = 4  # bytes
 # Python with PyTorch and this package, before anything is computed (measured, docs/training.md).
 PROCESS_BYTES = 0.35 * GB
-LOSS_ROWS = 128  # labelled rows whose logits are in memory at once
+_LOSS_ROWS = 128  # labelled rows whose logits are in memory at once
+_LOGITS = 1 << 24  # of them in all, which makes fewer rows with the largest vocabularies
 _LOGIT_COPIES = 3  # logits, their softmax, and the gradient
 _ADAM = 4  # weights, gradients and two moments
 _SPARE = 0.9  # of what is free, when the user names no limit
@@ -53,7 +54,7 @@ def plan_memory(
     """
     activation = layer_floats(config) * length * FLOAT
     entering = config.width * length * FLOAT
-    rows = min(LOSS_ROWS, length)
+    rows = min(loss_rows(config.vocab_size), length)
     fixed = {
         "weights": file_bytes,
         "trained": trained * _ADAM * FLOAT,
@@ -80,6 +81,14 @@ def plan_memory(
     while kept < layers and plan(kept + 1).total <= limit:
         kept += 1
     return plan(kept)
+
+
+def loss_rows(vocabulary: int) -> int:
+    """Labelled rows whose logits are in memory at once: 128, or 64 with 250,000 tokens.
+
+    Fewer would unpack the output matrix too often. The gradient's bits do not depend on it.
+    """
+    return min(_LOSS_ROWS, max(32, _LOGITS // vocabulary // 32 * 32))
 
 
 def layer_floats(config: ModelConfig) -> int:

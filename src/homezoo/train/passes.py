@@ -12,7 +12,7 @@ from homezoo.models.batch import pack_documents
 from homezoo.models.decoder import Decoder
 from homezoo.ops.autograd import AutogradOps
 from homezoo.ops.autograd_matmul import FrozenProducts
-from homezoo.train.memory import LOSS_ROWS
+from homezoo.train.memory import loss_rows
 from homezoo.train.packing import Pack
 from homezoo.train.states import StateCache
 
@@ -120,8 +120,9 @@ class Passes:
         targets = torch.from_numpy(pack.targets)
         learned = x[rows].requires_grad_(weight is not None)
         total = 0.0
-        for start in range(0, len(rows), LOSS_ROWS):
-            chosen = slice(start, start + LOSS_ROWS)
+        step = loss_rows(self._model.config.vocab_size)
+        for start in range(0, len(rows), step):
+            chosen = slice(start, start + step)
             states = self._model.finish(ops, learned[chosen])
             logits = self._model.logits(ops, states)
             loss = torch.nn.functional.cross_entropy(logits, targets[chosen], reduction="sum")

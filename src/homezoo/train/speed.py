@@ -9,7 +9,7 @@ from homezoo.models.batch import pack_documents
 from homezoo.models.decoder import Decoder
 from homezoo.ops.autograd import AutogradOps
 from homezoo.ops.autograd_matmul import FrozenProducts
-from homezoo.train.memory import LOSS_ROWS
+from homezoo.train.memory import loss_rows
 
 
 def pass_seconds(
@@ -47,7 +47,7 @@ def pass_seconds(
         forward = time.perf_counter() - started
         torch.autograd.backward(left, torch.ones_like(left))
         backward = time.perf_counter() - started - forward
-        rows = min(labels, LOSS_ROWS)
+        rows = min(labels, loss_rows(vocabulary))
         started = time.perf_counter()
         states = x[:rows].detach().requires_grad_()
         model.logits(ops, model.finish(ops, states)).logsumexp(1).sum().backward()
