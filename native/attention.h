@@ -38,7 +38,7 @@ static void store_cache_row(const float* x, int width, uint8_t* row, bool q8) {
 // scores[q][i] = scale * (query q . keys[i]) for Q queries; eight partial sums each. Four positions and two queries
 // share each other's loads, which are the limit otherwise.
 template <int Q>
-static void score_rows(const float* queries, const float* keys, int width, int n, float scale, float* scores) {
+static void score_rows(const float* const* queries, const float* keys, int width, int n, float scale, float* scores) {
   const int whole = width / 8 * 8, rest = width - whole;
   for (int i = 0; i < n; i += 4) {
     const float* row[4];
@@ -49,12 +49,12 @@ static void score_rows(const float* queries, const float* keys, int width, int n
     for (int k = 0; k < whole; k += 8)
       for (int j = 0; j < 4; j++) {
         const Floats8 key = load8(row[j] + k);
-        for (int q = 0; q < Q; q++) sum[q][j] = fma8(load8(queries + q * width + k), key, sum[q][j]);
+        for (int q = 0; q < Q; q++) sum[q][j] = fma8(load8(queries[q] + k), key, sum[q][j]);
       }
     if (rest)
       for (int j = 0; j < 4; j++)
         for (int q = 0; q < Q; q++)
-          sum[q][j] = fma8(load8(queries + q * width + whole, rest), load8(row[j] + whole, rest), sum[q][j]);
+          sum[q][j] = fma8(load8(queries[q] + whole, rest), load8(row[j] + whole, rest), sum[q][j]);
     for (int q = 0; q < Q; q++) {
       float four[4];
 #if defined(HOMEZOO_SUMS4)
@@ -69,11 +69,11 @@ static void score_rows(const float* queries, const float* keys, int width, int n
 
 // 8 * N values of Q queries' sums; eight independent chains keep both multiply-add units of a core busy.
 template <int Q, int N>
-static void weigh_columns(const float* weights, const float* values, int width, int n, float* out) {
+static void weigh_columns(const float* weights, const float* values, int width, int begin, int n, float* out) {
   Floats8 sum[Q][N];
   for (int q = 0; q < Q; q++)
-    for (int j = 0; j < N; j++) sum[q][j] = zero8();
-  for (int i = 0; i < n; i++) {
+    for (int j = 0; j < N; j++) sum[q][j] = begin ? load8(out + q * width + 8 * j) : zero8();
+  for (int i = begin; i < n; i++) {
     Floats8 w[Q];
     for (int q = 0; q < Q; q++) w[q] = set8(weights[q * kPage + i]);
     for (int j = 0; j < N; j++) {
@@ -85,20 +85,33 @@ static void weigh_columns(const float* weights, const float* values, int width, 
     for (int j = 0; j < N; j++) store8(out + q * width + 8 * j, sum[q][j]);
 }
 
-// out[q][e] = sum over i of weights[q][i] * values[i][e], a chain in the order of i.
+// out[q][e] = sum over i of weights[q][i] * values[i][e], a chain in the order of i, for columns e from `first` on; it
+// goes on from what `out` has where `begin` is not 0.
 template <int Q>
-static void weigh_rows(const float* weights, const float* values, int width, int n, float* out) {
-  int e = 0;
-  for (; e + 64 / Q <= width; e += 64 / Q) weigh_columns<Q, 8 / Q>(weights, values + e, width, n, out + e);
-  for (; e + 8 <= width; e += 8) weigh_columns<Q, 1>(weights, values + e, width, n, out + e);
+static void weigh_rows(const float* weights, const float* values, int width, int begin, int n, float* out,
+                       int first = 0) {
+  int e = first;
+  for (; e + 64 / Q <= width; e += 64 / Q) weigh_columns<Q, 8 / Q>(weights, values + e, width, begin, n, out + e);
+  for (; e + 8 <= width; e += 8) weigh_columns<Q, 1>(weights, values + e, width, begin, n, out + e);
   if (e == width) return;
   for (int q = 0; q < Q; q++) {
-    Floats8 sum = zero8();
-    for (int i = 0; i < n; i++)
+    Floats8 sum = begin ? load8(out + q * width + e, width - e) : zero8();
+    for (int i = begin; i < n; i++)
       sum = fma8(set8(weights[q * kPage + i]), load8(values + size_t(i) * size_t(width) + e, width - e), sum);
     store8(out + q * width + e, sum, width - e);
   }
 }
+
+template <int Q>
+static void weigh_page(const float* weights, const float* values, int width, int n, float* out) {
+  weigh_rows<Q>(weights, values, width, 0, n, out);
+}
+
+#ifdef HOMEZOO_AVX512
+#include "attention_512.h"
+#else
+static constexpr int kTogether = 2;  // queries whose sums fit the registers
+#endif
 
 static float highest_of(const float* scores, int n) {
   float highest = scores[0];
@@ -135,18 +148,13 @@ struct Softmax {
   float highest, sum;
 };
 
-// Adds one block's part (its own maximum, sum and weighted values) to the running result of a query.
-static void merge_block(Softmax& all, float* out, float highest, float sum, const float* part, int width,
-                        bool first) {
-  if (first) {
-    all = {highest, sum};
-    std::memcpy(out, part, size_t(width) * sizeof(float));
-    return;
-  }
-  const float top = highest > all.highest ? highest : all.highest;
-  const bool higher = highest > all.highest;  // one of the two factors is e^0, which exp1 gives as 1 exactly
-  const float keep = higher ? exp1(all.highest - top) : 1.0f, take = higher ? 1.0f : exp1(highest - top);
-  all = {top, fma1(sum, take, all.sum * keep)};
+// Adds one block's part (its own maximum, sum and weighted values) to the running result of a query. `factor` is
+// e^-(distance of the two maxima), which takes down the lower one.
+static void merge_block(Softmax& all, float* out, float highest, float sum, float factor, const float* part,
+                        int width) {
+  const bool higher = highest > all.highest;
+  const float keep = higher ? factor : 1.0f, take = higher ? 1.0f : factor;
+  all = {higher ? highest : all.highest, fma1(sum, take, all.sum * keep)};
   each8(size_t(width), [&](size_t i, int lanes) {
     const Floats8 old = mul8(load_some8(out + i, lanes), set8(keep));
     store_some8(out + i, fma8(load_some8(part + i, lanes), set8(take), old), lanes);
@@ -160,37 +168,83 @@ static float share(const Softmax& all, const float* sink) {
   return keep / fma1(all.sum, keep, exp1(*sink - top));
 }
 
-// Heads h to h + Q - 1 of one job against positions `from` to `from + n - 1` of a page whose rows are keys and values.
+// One query against the positions of a page that it sees: n of them, the first `from` rows into the page.
+struct PageQuery {
+  const AttentionJob* job;
+  int head, from, n;
+  Softmax* state;
+  float* out;
+};
+
+// Q queries that see the page from the same position on; keys and values are its rows from there.
 template <int Q>
-static void attend_page(const AttentionJob& job, int h, int page, int from, int n, const float* keys,
-                        const float* values, float* scores, float* part, Softmax* state) {
-  const int width = job.width;
-  score_rows<Q>(job.queries + h * width, keys + from * width, width, n, job.scale, scores);
-  float highest[Q], sum[Q];
+static void attend_page(const PageQuery* query, int page, const float* keys, const float* values, float* scores,
+                        float* part) {
+  const int width = query->job->width, from = query->from;
+  const float* rows[Q];
+  int most = query->n, fewest = query->n;
   for (int q = 0; q < Q; q++) {
+    rows[q] = query[q].job->queries + query[q].head * width;
+    most = query[q].n > most ? query[q].n : most;
+    fewest = query[q].n < fewest ? query[q].n : fewest;
+  }
+  score_rows<Q>(rows, keys, width, most, query->job->scale, scores);
+  float highest[Q], sum[Q], factor[8] = {};
+  for (int q = 0; q < Q; q++) {
+    const AttentionJob& job = *query[q].job;
+    const int n = query[q].n;
     float* mine = scores + q * kPage;
     if (job.cap > 0) soft_cap(mine, job.cap, size_t(n), mine);
     if (job.slopes)
       for (int i = 0; i < n; i++)
-        mine[i] = fma1(job.slopes[h + q], float(page * kPage + from + i - job.last), mine[i]);
+        mine[i] = fma1(job.slopes[query[q].head], float(page * kPage + from + i - job.last), mine[i]);
     highest[q] = highest_of(mine, n);
     sum[q] = soften(mine, n, highest[q]);
+    if (page == job.first / kPage) continue;
+    const float before = query[q].state->highest;
+    factor[q] = highest[q] > before ? before - highest[q] : highest[q] - before;
   }
-  weigh_rows<Q>(scores, values + from * width, width, n, part);
-  for (int q = 0; q < Q; q++)
-    merge_block(state[q], job.output + (h + q) * width, highest[q], sum[q], part + q * width, width,
-                page == job.first / kPage);
+  weigh_page<Q>(scores, values, width, fewest, part);
+  for (int q = 0; q < Q; q++)  // neighbouring tokens: a position or two more
+    if (query[q].n > fewest)
+      weigh_rows<1>(scores + q * kPage, values, width, fewest, query[q].n, part + q * width);
+  store8(factor, exp8(load8(factor)));
+  for (int q = 0; q < Q; q++) {
+    if (page != query[q].job->first / kPage) {
+      merge_block(*query[q].state, query[q].out, highest[q], sum[q], factor[q], part + q * width, width);
+    } else {
+      *query[q].state = {highest[q], sum[q]};
+      std::memcpy(query[q].out, part + q * width, size_t(width) * sizeof(float));
+    }
+  }
 }
 
-// Scratch: 2 * 64 * width floats for a block's keys and values, the
-// parts and the scores of two queries, and a Softmax for each query.
+// Neighbouring queries wait here until kTogether of them see a page from the same position on.
+struct PageQueries {
+  PageQuery waiting[kTogether];
+  int count = 0;
+
+  template <int Q>
+  void attend(int page, const float* keys, const float* values, float* scores, float* part) {
+    int i = 0;
+    const int from = waiting->from * waiting->job->width;
+    for (; i + Q <= count; i += Q) attend_page<Q>(waiting + i, page, keys + from, values + from, scores, part);
+    if (i == count) return;
+    std::memmove(waiting, waiting + i, sizeof(PageQuery) * size_t(count - i));
+    count -= i;
+    if constexpr (Q > 1) attend<Q / 2>(page, keys, values, scores, part);
+  }
+};
+
+// Scratch: 2 * 64 * width floats for a block's keys and values, the parts and the scores of kTogether queries, and a
+// Softmax for each query.
 static void attend(const AttentionJob* jobs, int count, float* scratch) {
   const int width = jobs[0].width, heads = jobs[0].heads;
   float* keys = scratch;
   float* values = keys + kPage * width;
   float* part = values + kPage * width;
-  float* scores = part + 2 * width;
-  Softmax* state = reinterpret_cast<Softmax*>(scores + 2 * kPage);
+  float* scores = part + kTogether * width;
+  Softmax* state = reinterpret_cast<Softmax*>(scores + kTogether * kPage);
   int first = jobs[0].first, last = jobs[0].last;
   for (int j = 1; j < count; j++) {
     if (jobs[j].first < first) first = jobs[j].first;
@@ -204,16 +258,23 @@ static void attend(const AttentionJob* jobs, int count, float* scratch) {
       load_cache_row(jobs[0].keys + at + size_t(i) * jobs[0].row_bytes, width, jobs[0].q8, keys + i * width);
       load_cache_row(jobs[0].values + at + size_t(i) * jobs[0].row_bytes, width, jobs[0].q8, values + i * width);
     }
+    PageQueries together;
+    const auto attend_waiting = [&] {
+      together.attend<kTogether>(page, keys, values, scores, part);
+      together.count = 0;
+    };
     for (int j = 0; j < count; j++) {
       const AttentionJob& job = jobs[j];
       if (page < job.first / kPage || page > job.last / kPage) continue;
       const int from = page == job.first / kPage ? job.first % kPage : 0;
       const int n = (page == job.last / kPage ? job.last % kPage : kPage - 1) - from + 1;
-      int h = 0;
-      for (; h + 2 <= heads; h += 2)
-        attend_page<2>(job, h, page, from, n, keys, values, scores, part, state + j * heads + h);
-      if (h < heads) attend_page<1>(job, h, page, from, n, keys, values, scores, part, state + j * heads + h);
+      if (together.count && together.waiting->from != from) attend_waiting();
+      for (int h = 0; h < heads; h++) {
+        together.waiting[together.count++] = {&job, h, from, n, state + j * heads + h, job.output + h * width};
+        if (together.count == kTogether) attend_waiting();
+      }
     }
+    attend_waiting();
   }
   for (int j = 0; j < count; j++)
     for (int h = 0; h < heads; h++) {

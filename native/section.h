@@ -55,9 +55,9 @@ struct AttentionJob {
 };
 
 // Floats of scratch that `attend` takes for so many queries (jobs times heads): a block's keys and values, the parts
-// and scores of two queries, and every query's running maximum and sum.
+// and scores of up to four queries, and every query's running maximum and sum.
 inline size_t attention_scratch(int width, int queries) {
-  return size_t(width) * 130 + 128 + 2 * size_t(queries);
+  return size_t(width) * 132 + 256 + 2 * size_t(queries);
 }
 
 // A strip of columns of a weight and what its transpose meets: dx[t, k] = sum over n of dy[t, n] W[n, k].
