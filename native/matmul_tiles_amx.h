@@ -142,7 +142,7 @@ static void panel_times_tile_256(const Panel& p, const Activations& x, const Til
       __m512i minima = _mm512_setzero_si512();
       if constexpr (F::kMins) minima = minima_of_block<F>(p, x, b, size_t(t.first + (m < t.count ? m : t.count - 1)));
       const __m512 old = _mm512_load_ps(chain[m]);
-      _mm512_store_ps(chain[m], continue_chain<F>(p, b, t.scales[b * M + m], total[m], minima, old));
+      _mm512_store_ps(chain[m], continue_chain<F>(p, b, t.scales[b * M + m], total[m], minus_floats(minima), old));
     });
   }
   const __mmask16 mask = __mmask16((1u << rows) - 1);

@@ -16,42 +16,64 @@ static inline void store_rows(float* y, int rows, __m512 value) {
   _mm512_mask_storeu_ps(y, rows < kLanes ? __mmask16((1u << rows) - 1) : __mmask16(0xffff), value);
 }
 
-// -kOffset times the sum of a block's activations, in every lane.
+static constexpr int kPrepared = 32;  // blocks whose sums are prepared at once: few enough for the first-level cache
+
+// What the sums of one token's activations bring to up to kPrepared blocks, ready to be broadcast: integers that take
+// the offset away, or factors of the minima. Dot products and float steps share two ports, so it is not left to them.
 template <class F>
-static inline __m512i offset_times(int16_t sum) {
-  return _mm512_madd_epi16(_mm512_set1_epi16(sum), _mm512_set1_epi32(uint16_t(-F::kOffset)));
+static inline void prepare_sums(const int16_t* sums, int count, int32_t* out) {
+  for (int i = 0; i < kPrepared; i += 16) {
+    const __mmask16 mask = count - i >= 16 ? __mmask16(0xffff) : __mmask16((1u << (count > i ? count - i : 0)) - 1);
+    const __m512i sum = _mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(mask, sums + i));
+    if constexpr (F::kMins) _mm512_store_ps(reinterpret_cast<float*>(out + i), minus_floats(sum));
+    else _mm512_store_si512(out + i, _mm512_mullo_epi32(sum, _mm512_set1_epi32(-F::kOffset)));
+  }
 }
 
-// Blocks of 32: P neighbouring panels (of `rows` rows) times M tokens. Two panels share each broadcast of activations:
-// with one, the loads would take longer than the products.
+// Block b of P neighbouring panels times M tokens, added to the float chains; `prepared` is [M][kPrepared], already at
+// this block. Two panels share each broadcast of activations: with one, the loads would take longer than the products.
+template <class F, int P, int M>
+static inline void block_of_32(const Panel* p, int b, const int8_t* codes, int width, const float* scales,
+                               const int32_t* prepared, __m512 (&chain)[P][M]) {
+  __m512i total[P][M];
+  for (int m = 0; m < M; m++)
+    for (int i = 0; i < P; i++)
+      total[i][m] = F::kOffset ? _mm512_set1_epi32(prepared[m * kPrepared]) : _mm512_setzero_si512();
+#pragma GCC unroll 8
+  for (int j = 0; j < 8; j++) {
+    __m512i u[P];
+    for (int i = 0; i < P; i++) u[i] = load64(p[i].codes + size_t(b * 8 + j) * kLanes * 4);
+    for (int m = 0; m < M; m++) {
+      const __m512i a = broadcast4(codes + size_t(m) * size_t(width) + b * 32 + 4 * j);
+      for (int i = 0; i < P; i++) total[i][m] = _mm512_dpbusd_epi32(total[i][m], u[i], a);
+    }
+  }
+  for (int m = 0; m < M; m++) {
+    float minus = 0;
+    if constexpr (F::kMins) std::memcpy(&minus, prepared + m * kPrepared, 4);
+    for (int i = 0; i < P; i++)
+      chain[i][m] = continue_chain<F>(p[i], b, scales[m * (width / 32) + b], total[i][m], _mm512_set1_ps(minus),
+                                      chain[i][m]);
+  }
+}
+
+// Blocks of 32: P neighbouring panels (of `rows` rows) times M tokens.
 template <class F, int P, int M>
 static void panels_of_32(const Panel* p, const Activations& x, int token, int rows, float* y, size_t stride) {
   const int blocks = x.width / 32;
   const int8_t* codes = x.codes + size_t(token) * size_t(x.width);
   const float* scales = x.scales + size_t(token) * size_t(blocks);
   const int16_t* sums = x.sum32 + size_t(token) * size_t(blocks);
+  alignas(64) int32_t prepared[M][kPrepared];
   __m512 chain[P][M];
   for (int i = 0; i < P; i++)
     for (int m = 0; m < M; m++) chain[i][m] = _mm512_setzero_ps();
-  for (int b = 0; b < blocks; b++) {
-    __m512i total[P][M];
-    for (int m = 0; m < M; m++)
-      for (int i = 0; i < P; i++)
-        total[i][m] = F::kOffset ? offset_times<F>(sums[m * blocks + b]) : _mm512_setzero_si512();
-#pragma GCC unroll 8
-    for (int j = 0; j < 8; j++) {
-      __m512i u[P];
-      for (int i = 0; i < P; i++) u[i] = load64(p[i].codes + size_t(b * 8 + j) * kLanes * 4);
-      for (int m = 0; m < M; m++) {
-        const __m512i a = broadcast4(codes + size_t(m) * size_t(x.width) + b * 32 + 4 * j);
-        for (int i = 0; i < P; i++) total[i][m] = _mm512_dpbusd_epi32(total[i][m], u[i], a);
-      }
-    }
-    for (int m = 0; m < M; m++)
-      for (int i = 0; i < P; i++) {
-        const __m512i minima = F::kMins ? _mm512_set1_epi32(sums[m * blocks + b]) : _mm512_setzero_si512();
-        chain[i][m] = continue_chain<F>(p[i], b, scales[m * blocks + b], total[i][m], minima, chain[i][m]);
-      }
+  for (int first = 0; first < blocks; first += kPrepared) {
+    const int count = blocks - first < kPrepared ? blocks - first : kPrepared;
+    if constexpr (F::kOffset || F::kMins)
+      for (int m = 0; m < M; m++) prepare_sums<F>(sums + m * blocks + first, count, prepared[m]);
+    for (int b = 0; b < count; b++)
+      block_of_32<F, P, M>(p, first + b, codes, x.width, scales, prepared[0] + b, chain);
   }
   for (int i = 0; i < P; i++)
     for (int m = 0; m < M; m++) store_rows(y + size_t(m) * stride + i * kLanes, rows - i * kLanes, chain[i][m]);
@@ -85,7 +107,7 @@ static void panel_of_256(const Panel& p, const Activations& x, int token, int ro
     for (int m = 0; m < M; m++) {
       const __m512i minima = minima_of_block<F>(p, x, b, size_t(token + m));
       if constexpr (!F::kMins) total[m] = _mm512_sub_epi32(total[m], minima);
-      chain[m] = continue_chain<F>(p, b, scales[m * blocks + b], total[m], minima, chain[m]);
+      chain[m] = continue_chain<F>(p, b, scales[m * blocks + b], total[m], minus_floats(minima), chain[m]);
     }
   }
   for (int m = 0; m < M; m++) store_rows(y + size_t(m) * stride, rows, chain[m]);

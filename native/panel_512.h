@@ -43,15 +43,18 @@ static inline __m512i broadcast_pair(const int16_t* sums) {
   return _mm512_set1_epi32(a);
 }
 
-// Continues the float chain of one token with block b's integers (and minima).
+static inline __m512 minus_floats(__m512i minima) {
+  return _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_setzero_si512(), minima));
+}
+
+// Continues the float chain of one token with block b's integers and, where the format has them, its minima's factors.
 template <class F>
-static inline __m512 continue_chain(const Panel& p, int b, float scale, __m512i total, __m512i minima, __m512 chain) {
+static inline __m512 continue_chain(const Panel& p, int b, float scale, __m512i total, __m512 minus, __m512 chain) {
   const __m512 d = _mm512_loadu_ps(p.scales + b * kLanes), s = _mm512_set1_ps(scale);
   chain = _mm512_fmadd_ps(_mm512_cvtepi32_ps(total), _mm512_mul_ps(d, s), chain);
   if constexpr (F::kMins) {
     const __m512 low = _mm512_loadu_ps(p.min_scales + b * kLanes);
-    const __m512i minus = _mm512_sub_epi32(_mm512_setzero_si512(), minima);
-    chain = _mm512_fmadd_ps(_mm512_cvtepi32_ps(minus), _mm512_mul_ps(low, s), chain);
+    chain = _mm512_fmadd_ps(minus, _mm512_mul_ps(low, s), chain);
   }
   return chain;
 }
