@@ -122,8 +122,8 @@ static void clamped_swiglu(const float* gate, const float* up, float alpha, floa
   });
 }
 
-// One block of `n` values (32 or 256) to int8: codes = round(x * 127 / max|x|), returns the scale max|x| / 127.
-static inline float round_block(const float* x, int n, int8_t* codes) {
+// A block of `n` values (32 or 256): returns the scale max|x| / 127, and what values are multiplied by before rounding.
+static inline float block_scale(const float* x, int n, Floats8& inverse) {
   Floats8 highest = zero8(), invalid = zero8();
   for (int i = 0; i < n; i += 8) {
     const Floats8 a = load8(x + i);
@@ -132,9 +132,16 @@ static inline float round_block(const float* x, int n, int8_t* codes) {
   }
   const float peak = highest8(highest) + sum8(invalid);
   // Below 127 / FLT_MAX the inverse would be infinite: such a block is 0, as in ops/reference.
-  const Floats8 inverse = set8(peak > 3.7323e-37f ? 127.0f / peak : 0.0f);
-  for (int i = 0; i < n; i += 8) store_codes8(codes + i, round8(mul8(load8(x + i), inverse)));
+  inverse = set8(peak > 3.7323e-37f ? 127.0f / peak : 0.0f);
   return peak / 127.0f;
+}
+
+// One block of `n` values (32 or 256) to int8: codes = round(x * 127 / max|x|); returns the scale.
+static inline float round_block(const float* x, int n, int8_t* codes) {
+  Floats8 inverse;
+  const float scale = block_scale(x, n, inverse);
+  for (int i = 0; i < n; i += 8) store_codes8(codes + i, round8(mul8(load8(x + i), inverse)));
+  return scale;
 }
 
 static inline int16_t sum_codes(const int8_t* codes, int n) {
@@ -144,9 +151,16 @@ static inline int16_t sum_codes(const int8_t* codes, int n) {
 }
 
 static void round32(const float* x, int width, int8_t* codes, float* scales, int16_t* sum32) {
-  for (int b = 0; b < width / 32; b++) {
-    scales[b] = round_block(x + 32 * b, 32, codes + 32 * b);
-    sum32[b] = sum_codes(codes + 32 * b, 32);
+  for (int b = 0; b < width / 32; b++, x += 32, codes += 32) {
+#if defined(HOMEZOO_CODES32)
+    Floats8 inverse, rounded[4];
+    scales[b] = block_scale(x, 32, inverse);
+    for (int i = 0; i < 4; i++) rounded[i] = round8(mul8(load8(x + 8 * i), inverse));
+    sum32[b] = int16_t(store_codes32(codes, rounded));
+#else
+    scales[b] = round_block(x, 32, codes);
+    sum32[b] = sum_codes(codes, 32);
+#endif
   }
 }
 
