@@ -129,6 +129,9 @@ static float highest_of(const float* scores, int n) {
 static float soften(float* scores, int n, float highest) {
   Floats8 total = zero8();
   int i = 0;
+#ifdef HOMEZOO_AVX512
+  for (; i + 16 <= n; i += 16) total = soften_sixteen(scores + i, highest, total);
+#endif
   for (; i + 8 <= n; i += 8) {
     const Floats8 p = exp8(sub8(load8(scores + i), set8(highest)));
     total = add8(total, p);

@@ -81,3 +81,10 @@ void weigh_page<4>(const float* weights, const float* values, int width, int n, 
   for (; e + 16 <= width; e += 16) weigh_columns_512<1>(weights, values + e, width, n, out + e);
   if (e < width) weigh_rows<4>(weights, values, width, 0, n, out, e);
 }
+
+// Sixteen scores become e^(score - highest), added to `total` eight after eight.
+static inline Floats8 soften_sixteen(float* scores, float highest, Floats8 total) {
+  const __m512 p = exp_of<Sixteen>(_mm512_sub_ps(_mm512_loadu_ps(scores), _mm512_set1_ps(highest)));
+  _mm512_storeu_ps(scores, p);
+  return add8(add8(total, _mm512_castps512_ps256(p)), _mm512_extractf32x8_ps(p, 1));
+}

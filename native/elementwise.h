@@ -1,22 +1,44 @@
 // Norms, activations and the rounding of activations to int8, written once over eight lanes.
 // No include guard: each section includes this file inside its own namespace.
 
+// Eight lanes, for what is written over more of them too (simd_512.h).
+struct Eight {
+  using Floats = Floats8;
+  static Floats set(float x) { return set8(x); }
+  static Floats load(const float* p) { return load8(p); }
+  static void store(float* p, Floats a) { store8(p, a); }
+  static Floats add(Floats a, Floats b) { return add8(a, b); }
+  static Floats mul(Floats a, Floats b) { return mul8(a, b); }
+  static Floats div(Floats a, Floats b) { return div8(a, b); }
+  static Floats max(Floats a, Floats b) { return max8(a, b); }
+  static Floats min(Floats a, Floats b) { return min8(a, b); }
+  static Floats fma(Floats a, Floats b, Floats c) { return fma8(a, b, c); }
+  static Floats round(Floats a) { return round8(a); }
+  static Floats power_of_two(Floats n) { return power_of_two8(n); }
+};
+#ifdef HOMEZOO_AVX512
+#include "simd_512.h"
+#endif
+
 // e^x per lane, error below 2 units in the last place for -87.3 < x < 88.7; outside it stays at the ends.
 // Method: x = n ln 2 + r with |r| <= ln(2)/2, then a degree-6 polynomial (Cephes expf coefficients).
-static inline Floats8 exp8(Floats8 x) {
-  x = min8(set8(88.3762626647950f), max8(set8(-87.3365478515625f), x));  // this order keeps NaN
-  const Floats8 n = round8(mul8(x, set8(1.44269504088896341f)));
-  Floats8 r = fma8(n, set8(-0.693359375f), x);
-  r = fma8(n, set8(2.12194440e-4f), r);
-  Floats8 p = set8(1.9875691500e-4f);
-  p = fma8(p, r, set8(1.3981999507e-3f));
-  p = fma8(p, r, set8(8.3334519073e-3f));
-  p = fma8(p, r, set8(4.1665795894e-2f));
-  p = fma8(p, r, set8(1.6666665459e-1f));
-  p = fma8(p, r, set8(5.0000001201e-1f));
-  p = fma8(p, mul8(r, r), add8(r, set8(1.0f)));
-  return mul8(p, power_of_two8(n));
+template <class V>
+static inline typename V::Floats exp_of(typename V::Floats x) {
+  x = V::min(V::set(88.3762626647950f), V::max(V::set(-87.3365478515625f), x));  // this order keeps NaN
+  const auto n = V::round(V::mul(x, V::set(1.44269504088896341f)));
+  auto r = V::fma(n, V::set(-0.693359375f), x);
+  r = V::fma(n, V::set(2.12194440e-4f), r);
+  auto p = V::set(1.9875691500e-4f);
+  p = V::fma(p, r, V::set(1.3981999507e-3f));
+  p = V::fma(p, r, V::set(8.3334519073e-3f));
+  p = V::fma(p, r, V::set(4.1665795894e-2f));
+  p = V::fma(p, r, V::set(1.6666665459e-1f));
+  p = V::fma(p, r, V::set(5.0000001201e-1f));
+  p = V::fma(p, V::mul(r, r), V::add(r, V::set(1.0f)));
+  return V::mul(p, V::power_of_two(n));
 }
+
+static inline Floats8 exp8(Floats8 x) { return exp_of<Eight>(x); }
 
 static inline float exp1(float x) {
   float out[8];
@@ -67,11 +89,21 @@ static void layer_norm(const float* x, const float* weight, const float* bias, f
   });
 }
 
+template <class V>
+static inline typename V::Floats silu_of(typename V::Floats gate, typename V::Floats up) {
+  const auto e = exp_of<V>(V::mul(gate, V::set(-1.0f)));
+  return V::mul(V::div(gate, V::add(V::set(1.0f), e)), up);
+}
+
 static void silu_mul(const float* gate, const float* up, size_t n, float* y) {
-  each8(n, [&](size_t i, int lanes) {
-    const Floats8 g = load_some8(gate + i, lanes);
-    const Floats8 silu = div8(g, add8(set8(1.0f), exp8(sub8(zero8(), g))));
-    store_some8(y + i, mul8(silu, load_some8(up + i, lanes)), lanes);
+  size_t whole = 0;
+#ifdef HOMEZOO_AVX512
+  for (; whole + 16 <= n; whole += 16)
+    Sixteen::store(y + whole, silu_of<Sixteen>(Sixteen::load(gate + whole), Sixteen::load(up + whole)));
+#endif
+  each8(n - whole, [&](size_t k, int lanes) {
+    const size_t i = whole + k;
+    store_some8(y + i, silu_of<Eight>(load_some8(gate + i, lanes), load_some8(up + i, lanes)), lanes);
   });
 }
 
