@@ -130,6 +130,10 @@ def test_where_to_write() -> None:
         "subject_last", 1,
     )  # fmt: skip
     assert choose({"subject_last": [0.1] * 5, "prompt_last": held}) == ("prompt_last", 1)
+    named = [0.95, 0.3, 0.0, 0.0, 0.0]  # after layer 0 it is the name that was swapped, no fact
+    assert choose({"subject_last": named, "prompt_last": held}) == ("prompt_last", 1)
+    late = [0.0, 0.1, 0.6, 0.9, 1.0]
+    assert choose({"subject_last": named, "prompt_last": late}) == ("prompt_last", 3)
     with pytest.raises(OptionError, match="give --position and --layer"):
         choose({"subject_last": [0.1] * 5, "prompt_last": [0.1] * 5})
 

@@ -90,14 +90,20 @@ def localise(
 
 
 def choose(rates: dict[str, list[float]]) -> tuple[Position, int]:
-    """subject_last in the last lower layer that still holds it, else prompt_last in the first."""
+    """subject_last in the last lower layer that still holds it, else prompt_last in the first.
+
+    After layer 0 a subject's state is little more than its name, and to swap names proves nothing:
+    edits there changed everything about the subject. So it does not count (docs/LOG.md).
+    """
     subject, prompt = rates["subject_last"], rates["prompt_last"]
-    low = [n for n, r in enumerate(subject[: int(LOWER_PART * len(subject))]) if r >= ENOUGH]
+    low = [n for n, r in enumerate(subject[: int(LOWER_PART * len(subject))]) if n and r >= ENOUGH]
     if low:
         return "subject_last", low[-1]
     held = [n for n, r in enumerate(prompt[:-1]) if r >= READ]
     if held:
         return "prompt_last", held[0]
+    if len(prompt) > 1 and prompt[-2] >= ENOUGH:  # the last layer in which writing has effects
+        return "prompt_last", len(prompt) - 2
     raise OptionError(
         f"no layer changes the answer in {READ:.0%} of the pairs (best: subject "
         f"{max(subject):.0%}, prompt {max(prompt):.0%}); give --position and --layer"
