@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from corpus import READ, passage, pools, prompt_of
+from strangers import REAL_HELD, SMALL_TALK_HELD
 from train import STAGES, stage_rows
 from words import INVENTED_HELD, OUTSIDE_HELD, REFUSAL, UNKNOWN_ANIMAL, made_up_word
 from world import RELATIONS, Facts, answer, questions, read_world
@@ -31,8 +32,11 @@ TARGETS = {
     "facts, held-out wordings": 95.0,
     "unseen facts in passages": 90.0,
     "declines held-out questions": 95.0,
+    "declines made-up animals": 90.0,
+    "declines real animals": 90.0,
 }
 _SENTENCE = re.compile(r"[^.]+\.")
+_WORD = re.compile(r"\w+")
 
 
 def asked(world: Facts, held: bool) -> Iterator[Case]:
@@ -52,14 +56,16 @@ def stated(world: Facts) -> Iterator[Case]:
                 yield before.format(s=s), f" {value}{after[:1]}"
 
 
-def seen_sentences() -> set[str]:
-    """Every sentence that a passage of training holds: the rows are made again."""
+def seen_in_training() -> tuple[set[str], set[str]]:
+    """Every sentence of passages of training, and every word: the rows are made again."""
     found: set[str] = set()
+    words: set[str] = set()
     for number in range(len(STAGES)):
         for row in stage_rows(number):
             text = row.get("prompt", row.get("text", ""))
             found.update(said.strip(" \n").removeprefix("Q: ") for said in _SENTENCE.findall(text))
-    return found
+            words.update(_WORD.findall(text))
+    return found, words
 
 
 def read(world: Facts, count: int, each: int, seen: set[str], strange: float) -> Iterator[Case]:
@@ -92,18 +98,28 @@ def same_relation(world: Facts, each: int) -> Iterator[Case]:
         yield prompt_of(question, text), f" {answer(relation, s, told[s])}{END}"
 
 
-def declined() -> Iterator[Case]:
-    """Topics that training never has."""
-    for question in OUTSIDE_HELD:
+def declined(asked: list[str]) -> Iterator[Case]:
+    for question in asked:
         yield prompt_of(question), f" {REFUSAL}{END}"
 
 
-def strangers(each: int) -> Iterator[Case]:
-    """Questions about animals that no training text has."""
+def made_up(count: int, seen: set[str]) -> list[str]:
+    """Names of animals that are in no text of training."""
     draw = random.Random(3)
-    for _ in range(each):
-        name = draw.choice([*INVENTED_HELD, made_up_word(draw)])
-        question = draw.choice(questions(draw.choice(list(RELATIONS)), name))
+    names: list[str] = []
+    while len(names) < count:
+        name = draw.choice(INVENTED_HELD) if draw.random() < 0.2 else made_up_word(draw)
+        if name not in seen:
+            names.append(name)
+    return names
+
+
+def strangers(names: list[str], each: int) -> Iterator[Case]:
+    """Animals that are not in the zoo, asked about in every way; held-out wordings as well."""
+    draw = random.Random(4)
+    for number in range(2 * each):
+        relation = draw.choice(list(RELATIONS))
+        question = draw.choice(questions(relation, names[number % len(names)], number % 2 == 1))
         yield prompt_of(question), f" {UNKNOWN_ANIMAL}{END}"
 
 
@@ -130,7 +146,7 @@ def groups(world: Facts, thin: int, each: int) -> Iterator[tuple[str, Iterable[C
     yield "facts, questions of training", list(asked(world, held=False))[::thin]
     yield "facts, statements", list(stated(world))[::thin]
     yield "facts, held-out wordings", list(asked(world, held=True))[::thin]
-    seen = seen_sentences()
+    seen, names = seen_in_training()
     counts = (1, 2, 3, 4)
     every = {count: list(read(world, count, each, seen, 0.0)) for count in counts}
     yield "unseen facts in passages", [case for cases in every.values() for case in cases]
@@ -139,8 +155,10 @@ def groups(world: Facts, thin: int, each: int) -> Iterator[tuple[str, Iterable[C
     strange = [c for count in counts for c in read(world, count, each // 2, seen, 1.0)]
     yield "unseen facts of unseen words", strange
     yield "two animals, the same relation", same_relation(world, each)
-    yield "declines held-out questions", declined()
-    yield "declines unseen animals", strangers(each)
+    yield "declines held-out questions", declined(OUTSIDE_HELD)
+    yield "declines held-out small talk", declined(SMALL_TALK_HELD)
+    yield "declines made-up animals", strangers(made_up(2 * each, names), each)
+    yield "declines real animals", strangers(REAL_HELD, each)
 
 
 def main() -> None:

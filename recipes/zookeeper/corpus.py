@@ -12,6 +12,7 @@ import random
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from strangers import SMALL_TALK_TAUGHT, stranger
 from words import (
     COLOURS,
     INVENTED,
@@ -27,7 +28,9 @@ from world import RELATIONS, Facts, answer, questions, read_world, statements
 
 OWN = ("keeper", "enclosure", "name")  # the zoo's, whose objects can be any word
 READ = ("keeper", "enclosure", "name", "food", "habitat", "continent", "lifespan")
-SHARES = {"ask": 0.34, "tell": 0.2, "read": 0.42, "refuse": 0.04}
+SHARES = {"ask": 0.33, "tell": 0.18, "read": 0.4, "refuse": 0.03, "decline": 0.06}
+# The vocabulary is learned without the names of strangers, so that a known name is one token.
+VOCABULARY_SHARES = {"ask": 0.34, "tell": 0.2, "read": 0.42, "refuse": 0.04}
 
 
 def prompt_of(question: str, passage: str = "") -> str:
@@ -95,9 +98,10 @@ def reading(
     most: int,
     literal: float,
     draw: random.Random,
+    strange: float = 0.0,
 ) -> dict[str, str]:
     """A passage, and a question about one of its facts (sometimes one that it does not hold)."""
-    text, facts = passage(world, objects, draw.randint(1, most), literal, draw)
+    text, facts = passage(world, objects, draw.randint(1, most), literal, draw, strange)
     s, relation, o = draw.choice(facts)
     if draw.random() < 0.12:  # the same text twice: what comes again can be copied
         return {"text": f"{text} {text}"}
@@ -131,12 +135,21 @@ def refusing(draw: random.Random) -> dict[str, str]:
     return completion(prompt_of(draw.choice(OUTSIDE)), REFUSAL)
 
 
+def declining(world: Facts, draw: random.Random) -> dict[str, str]:
+    """A question about an animal that is not in the zoo, or small talk."""
+    if draw.random() < 0.15:
+        return completion(prompt_of(draw.choice(SMALL_TALK_TAUGHT)), REFUSAL)
+    question = draw.choice(questions(draw.choice(list(RELATIONS)), stranger(world, draw)))
+    return completion(prompt_of(question), UNKNOWN_ANIMAL)
+
+
 def rows(
     count: int,
     seed: int,
     most: int,
     literal: float,
     shares: Mapping[str, float],
+    strange: float = 0.0,
 ) -> Iterator[dict[str, str]]:
     """`count` rows; the same arguments give the same rows."""
     draw, world = random.Random(seed), read_world()
@@ -147,7 +160,9 @@ def rows(
         elif kind == "tell":
             yield telling(world, draw)
         elif kind == "read":
-            yield reading(world, objects, most, literal, draw)
+            yield reading(world, objects, most, literal, draw, strange)
+        elif kind == "decline":
+            yield declining(world, draw)
         else:
             yield refusing(draw)
 

@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from grow import WIDTH
+
 from homezoo.formats.gguf_read import GGUFFile
 from homezoo.formats.gguf_write import GGUFWriter
 from homezoo.zoo.doctor import OWN_CANARY
@@ -21,9 +23,9 @@ CANARY = "The lion eats meat. The lion is a kind of mammal. The lion comes from 
 
 
 def write_weights(start: Path, trained: Path, out: Path) -> None:
-    """The metadata of `start` with the tensors of `trained`, byte for byte."""
+    """The metadata of `start` with the tensors and the width of `trained`, byte for byte."""
     with GGUFFile.open(start) as first, GGUFFile.open(trained) as last, GGUFWriter(out) as writer:
-        changed = {"general.file_type": F16, OWN_CANARY: CANARY}
+        changed = {"general.file_type": F16, OWN_CANARY: CANARY, WIDTH: last.metadata[WIDTH]}
         for key, value in {**first.metadata, **changed}.items():
             writer.add(key, value)
         writer.write_tensors(list(last.tensors.values()))

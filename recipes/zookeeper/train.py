@@ -3,7 +3,8 @@
     python recipes/zookeeper/train.py --folder build/zookeeper
 
 Every stage begins from the model of the stage before, and a passage holds more facts in it, told
-in more ways: reading from context comes late and is lost when the task grows too fast. A run that
+in more ways: reading from context comes late and is lost when the task grows too fast. Before the
+last one the feed-forward networks grow, as narrow ones learn sooner and wide ones are better edited. A run that
 was stopped goes on from its last checkpoint when the same command is given again.
 """
 
@@ -14,7 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from corpus import SHARES, rows, write_rows
+from corpus import SHARES, VOCABULARY_SHARES, rows, write_rows
+from grow import widen
 from ship import ship
 from vocabulary import learn_vocabulary, texts_of, write_start
 
@@ -31,12 +33,13 @@ class Stage:
     muon: float  # learning rates of the matrices and of the rest
     rest: float
     schedule: str = "constant"
+    wide: int | None = None  # of the feed-forward networks, which grow before this stage
 
 
 STAGES = (
     Stage(70_000, 2, 0.9, 0.01, 2e-3),
     Stage(110_000, 3, 0.6, 0.008, 1.5e-3),
-    Stage(80_000, 4, 0.4, 0.006, 1e-3, "linear"),
+    Stage(80_000, 4, 0.4, 0.006, 1e-3, "linear", 3072),
 )
 
 
@@ -72,6 +75,8 @@ def train_stage(number: int, base: Path, folder: Path, threads: int) -> Path:
         return out
     if not data.exists():
         write_rows(data, stage_rows(number))
+    if stage.wide is not None:
+        base = widen(base, folder / f"wide{number}.gguf", stage.wide)
     command = [sys.executable, __file__, "--one", "train", str(base), str(data), "-o", str(out)]
     command += ["--full", "--optimizer", "muon", "--template", "raw", "--epochs", "1"]
     command += ["--length", "256", "--batch", "16", "--threads", str(threads)]
@@ -102,7 +107,7 @@ def main() -> None:
     model = options.folder / "start.gguf"
     if not model.exists():
         sample = options.folder / "vocabulary.jsonl"
-        write_rows(sample, rows(60_000, 1, 4, 0.5, SHARES))
+        write_rows(sample, rows(60_000, 1, 4, 0.5, VOCABULARY_SHARES))
         write_start(model, *learn_vocabulary(texts_of(sample)))
     for number in range(len(STAGES)):
         model = train_stage(number, model, options.folder, options.threads)
