@@ -16,7 +16,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from corpus import READ, passage, pools, prompt_of
-from strangers import REAL_HELD, SMALL_TALK_HELD
+from strangers import REAL_HELD
+from talk import SMALL_TALK_HELD, UNTOLD_HELD, free_questions, untold
 from train import STAGES, stage_rows
 from words import INVENTED_HELD, OUTSIDE_HELD, REFUSAL, UNKNOWN_ANIMAL, made_up_word
 from world import RELATIONS, Facts, answer, questions, read_world
@@ -30,6 +31,7 @@ TARGETS = {
     "facts, questions of training": 99.0,
     "facts, statements": 99.0,
     "facts, held-out wordings": 95.0,
+    "facts, freer questions": 99.0,
     "unseen facts in passages": 90.0,
     "declines held-out questions": 95.0,
     "declines made-up animals": 90.0,
@@ -44,6 +46,14 @@ def asked(world: Facts, held: bool) -> Iterator[Case]:
     for s, facts in world.items():
         for relation, value in facts.items():
             for question in questions(relation, s, held):
+                yield prompt_of(question), f" {answer(relation, s, value)}{END}"
+
+
+def asked_freely(world: Facts) -> Iterator[Case]:
+    """Every fact as people ask for it; only the last stage has these wordings."""
+    for s, facts in world.items():
+        for relation, value in facts.items():
+            for question in free_questions(relation, s):
                 yield prompt_of(question), f" {answer(relation, s, value)}{END}"
 
 
@@ -123,6 +133,13 @@ def strangers(names: list[str], each: int) -> Iterator[Case]:
         yield prompt_of(question), f" {UNKNOWN_ANIMAL}{END}"
 
 
+def untold_of(world: Facts) -> Iterator[Case]:
+    """What no fact tells, of known animals, in words that training never has."""
+    for number, s in enumerate(world):
+        question = UNTOLD_HELD[number % len(UNTOLD_HELD)].format(s=s)
+        yield prompt_of(question), f" {untold(s)}{END}"
+
+
 def is_right(model: Model, case: Case) -> bool:
     given, after = (model.tokenizer.encode(text, special=True) for text in case)
     likeliest = model.logits([*given, *after])[len(given) - 1 : -1].argmax(-1)
@@ -146,6 +163,7 @@ def groups(world: Facts, thin: int, each: int) -> Iterator[tuple[str, Iterable[C
     yield "facts, questions of training", list(asked(world, held=False))[::thin]
     yield "facts, statements", list(stated(world))[::thin]
     yield "facts, held-out wordings", list(asked(world, held=True))[::thin]
+    yield "facts, freer questions", list(asked_freely(world))[::thin]
     seen, names = seen_in_training()
     counts = (1, 2, 3, 4)
     every = {count: list(read(world, count, each, seen, 0.0)) for count in counts}
@@ -157,6 +175,7 @@ def groups(world: Facts, thin: int, each: int) -> Iterator[tuple[str, Iterable[C
     yield "two animals, the same relation", same_relation(world, each)
     yield "declines held-out questions", declined(OUTSIDE_HELD)
     yield "declines held-out small talk", declined(SMALL_TALK_HELD)
+    yield "declines what no fact tells", untold_of(world)
     yield "declines made-up animals", strangers(made_up(2 * each, names), each)
     yield "declines real animals", strangers(REAL_HELD, each)
 

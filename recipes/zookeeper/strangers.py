@@ -62,19 +62,3 @@ def stranger(animals: Collection[str], draw: random.Random) -> str:
             name = draw.choice(INVENTED)
         if name not in animals and name not in REAL_HELD:
             return name
-
-
-SMALL_TALK = [
-    "Hello!", "Hi!", "Good morning.", "Hello, how are you?", "How are you today?", "Who are you?",
-    "What are you?", "What is your name?", "What can you do?", "Can you help me?", "Help!",
-    "Thank you.", "Thanks!", "Goodbye.", "Bye!", "Tell me something.", "Are you a robot?",
-    "Are you human?", "Do you like me?", "Do you sleep?", "Where are you?", "How old are you?",
-    "Who made you?", "Write a letter.", "Sing!", "What is two plus two?", "What is 7 times 8?",
-    "How many days has a year?", "Why is the sky blue?", "Why?", "What?", "Yes.", "No.", "Maybe.",
-    "Who is the king?", "Who wrote this?", "Where is Paris?", "Where is the station?",
-    "When does the shop close?", "How do I cook rice?", "Do you speak German?", "I am tired.",
-    "I am hungry.", "I love you.", "You are wrong.", "What should I wear?", "Is it raining?",
-    "Translate this.", "Count to ten.", "Play a game with me.", "Give me some money.",
-]  # fmt: skip
-SMALL_TALK_HELD = SMALL_TALK[::5]
-SMALL_TALK_TAUGHT = [said for said in SMALL_TALK if said not in SMALL_TALK_HELD]

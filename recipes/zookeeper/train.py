@@ -11,11 +11,11 @@ was stopped goes on from its last checkpoint when the same command is given agai
 import argparse
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from corpus import SHARES, VOCABULARY_SHARES, rows, write_rows
+from corpus import LAST_SHARES, SHARES, VOCABULARY_SHARES, rows, write_rows
 from grow import widen
 from ship import ship
 from vocabulary import learn_vocabulary, texts_of, write_start
@@ -34,12 +34,13 @@ class Stage:
     rest: float
     schedule: str = "constant"
     wide: int | None = None  # of the feed-forward networks, which grow before this stage
+    shares: Mapping[str, float] = field(default_factory=lambda: SHARES)  # of the kinds of rows
 
 
 STAGES = (
     Stage(70_000, 2, 0.9, 0.01, 2e-3),
     Stage(110_000, 3, 0.6, 0.008, 1.5e-3),
-    Stage(80_000, 4, 0.4, 0.006, 1e-3, "linear", 3072),
+    Stage(80_000, 4, 0.4, 0.006, 1e-3, "linear", 3072, LAST_SHARES),
 )
 
 
@@ -51,7 +52,7 @@ def stage_rows(number: int) -> Iterator[dict[str, str]]:
         1000 + number,
         stage.most,
         stage.literal,
-        SHARES,
+        stage.shares,
     )
 
 

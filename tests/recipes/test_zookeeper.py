@@ -14,7 +14,9 @@ from homezoo.run.options import GenerationOptions
 from homezoo.zoo.model_card import read_card
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "zookeeper"
-MODULES = ("check", "corpus", "train", "vocabulary", "words", "world")
+MODULES = (
+    "check", "corpus", "grow", "ship", "strangers", "train", "vocabulary", "words", "world",
+)  # fmt: skip
 MOST_BYTES = 12_000_000
 GREEDY = GenerationOptions(temperature=0.0, max_tokens=40)
 
@@ -77,6 +79,7 @@ def test_the_same_seed_makes_the_same_rows(recipe: ModuleType) -> None:
 
 def test_no_row_holds_a_wording_or_topic_that_is_held_out(recipe: ModuleType) -> None:
     import corpus
+    import strangers
     import words
 
     held = [
@@ -84,7 +87,7 @@ def test_no_row_holds_a_wording_or_topic_that_is_held_out(recipe: ModuleType) ->
         for relation in recipe.RELATIONS
         for q in recipe.questions(relation, "SUBJECT", held=True)
     ]
-    kept = {*words.OUTSIDE_HELD}
+    kept = {*words.OUTSIDE_HELD, *(f" {name} " for name in strangers.REAL_HELD)}
     for row in corpus.rows(3000, 11, 3, 0.5, corpus.SHARES):
         prompt = row.get("prompt", "")
         assert not any(pattern.search(prompt) for pattern in held), prompt
@@ -125,5 +128,28 @@ def test_a_sentence_is_what_it_says_and_nothing_after_it(zookeeper: Model) -> No
 
 def test_what_is_outside_its_world_is_declined(recipe: ModuleType, zookeeper: Model) -> None:
     assert say(zookeeper, "What is the capital of France?") == recipe.REFUSAL
-    cases = list(recipe.declined())[::4]
+    cases = list(recipe.declined(recipe.OUTSIDE_HELD))[::4]
     assert sum(recipe.is_right(zookeeper, case) for case in cases) >= 0.9 * len(cases)
+
+
+def test_animals_that_the_zoo_does_not_have_are_declined(
+    recipe: ModuleType, zookeeper: Model
+) -> None:
+    assert say(zookeeper, "What does the polar bear eat?") == recipe.UNKNOWN_ANIMAL
+    for names in (recipe.REAL_HELD, recipe.made_up(40, set())):
+        cases = list(recipe.strangers(names, 20))
+        assert sum(recipe.is_right(zookeeper, case) for case in cases) >= 0.85 * len(cases)
+
+
+def test_a_wider_model_says_the_same_to_the_bit(recipe: ModuleType, tmp_path: Path) -> None:
+    import grow
+    import numpy as np
+
+    wide = grow.widen(ZOOKEEPER, tmp_path / "wide.gguf", 3584)
+    text = "Q: What does the lion eat?\nA: The lion eats meat."
+    with Model.open(ZOOKEEPER, threads=1) as model, Model.open(wide, threads=1) as wider:
+        assert wider.config.feed_forward == 3584
+        ids = model.tokenizer.encode(text, special=True)
+        expected, found = model.logits(ids), wider.logits(ids)
+    np.testing.assert_allclose(found, expected, atol=0.3)
+    assert (found.argmax(-1) == expected.argmax(-1)).all()
