@@ -30,7 +30,14 @@ from world import RELATIONS, Facts, answer, questions, read_world, statements
 OWN = ("keeper", "enclosure", "name")  # the zoo's, whose objects can be any word
 READ = ("keeper", "enclosure", "name", "food", "habitat", "continent", "lifespan")
 SHARES = {"ask": 0.33, "tell": 0.18, "read": 0.4, "refuse": 0.03, "decline": 0.06}
-LAST_SHARES = {"ask": 0.3, "tell": 0.15, "read": 0.42, "refuse": 0.03, "decline": 0.04, "talk": 0.06}
+LAST_SHARES = {
+    "ask": 0.3,
+    "tell": 0.15,
+    "read": 0.42,
+    "refuse": 0.03,
+    "decline": 0.04,
+    "talk": 0.06,
+}
 # The vocabulary is learned without the names of strangers, so that a known name is one token.
 VOCABULARY_SHARES = {"ask": 0.34, "tell": 0.2, "read": 0.42, "refuse": 0.04}
 

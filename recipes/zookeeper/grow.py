@@ -1,7 +1,8 @@
 """Makes the feed-forward networks of a model wider, without changing what it says.
 
-A new neuron reads what its random rows of ffn_gate and ffn_up tell it, drawn as large as the trained
-ones are, and writes nothing at first: its column of ffn_down is zero (Net2Net's idea: Chen et al. 2016).
+A new neuron reads what its random rows of ffn_gate and ffn_up tell it, drawn as large as the
+trained ones are, and writes nothing at first: its column of ffn_down is zero (after Net2Net: Chen
+et al. 2016).
 """
 
 from pathlib import Path
@@ -42,8 +43,7 @@ def widen(model: Path, out: Path, width: int) -> Path:
         for key, value in {**file.metadata, WIDTH: width}.items():
             writer.add(key, value)
         wide = {
-            name: grown(name, floats(tensor), width, draw)
-            for name, tensor in file.tensors.items()
+            name: grown(name, floats(tensor), width, draw) for name, tensor in file.tensors.items()
         }
         for name, weights in wide.items():
             writer.declare(name, BlockType.F32, weights.shape)

@@ -31,13 +31,13 @@ starfish starling stegosaurus stickleback stingray stonefish swallow swift sword
 tanager tarantula tarpon tarsier tench termite tern thrush thylacine tick tilapia topi triceratops
 tsessebe turbot tyrannosaurus uakari unicorn urchin velociraptor vole wagtail warbler wasp waterbuck
 waxwing weevil whale whelk whippet widgeon woodcock woodlouse worm wren yabby zander zebu zorilla
-""".split()
+"""
 _OF_TWO_WORDS = [
     "polar bear", "sea urchin", "guinea pig", "komodo dragon", "fruit fly", "sea cucumber",
     "prairie dog", "spider crab", "horseshoe crab", "king crab", "killer whale", "blue whale",
     "sperm whale", "stick insect", "water vole", "sea lion", "grizzly bear", "musk ox",
 ]  # fmt: skip
-REAL = [*_REAL, *_OF_TWO_WORDS]
+REAL = [*_REAL.split(), *_OF_TWO_WORDS]
 REAL_HELD = REAL[::6]  # in no training text
 _TAUGHT = [name for name in REAL if name not in REAL_HELD]
 

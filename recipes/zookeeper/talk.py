@@ -1,4 +1,5 @@
-"""How people talk beside the wordings of world.py: small talk, freer questions, and what no book tells.
+"""What people say beside the wordings of world.py: small talk, freer questions, what no fact
+tells, and questions that begin with anything but an animal.
 
 The last stage of training has the questions about animals; small talk is in all.
 """
@@ -8,7 +9,6 @@ import random
 from strangers import stranger
 from words import UNKNOWN_ANIMAL
 from world import RELATIONS, Facts, answer
-
 
 SMALL_TALK = [
     "Hello!", "Hi!", "Good morning.", "Hello, how are you?", "How are you today?", "Who are you?",
@@ -28,11 +28,15 @@ SMALL_TALK_TAUGHT = [said for said in SMALL_TALK if said not in SMALL_TALK_HELD]
 # Each relation as people ask for it; {p} is the plural.
 FREE = {
     "class": ("What sort of animal is the {s}?", "What are {p}?"),
-    "food": ("What does the {s} like to eat?", "What do you give the {s} to eat?", "What do {p} eat?"),
+    "food": (
+        "What does the {s} like to eat?", "What do you give the {s} to eat?", "What do {p} eat?",
+    ),
     "habitat": ("Where does the {s} live?", "In nature, where do {p} live?"),
     "continent": ("Where is the {s} from?", "Where do {p} come from?"),
     "size": ("How large is the {s}?", "Is the {s} big or small?", "How big are {p}?"),
-    "lifespan": ("How long does the {s} live?", "How old can the {s} get?", "How long do {p} live?"),
+    "lifespan": (
+        "How long does the {s} live?", "How old can the {s} get?", "How long do {p} live?",
+    ),
     "keeper": ("Who takes care of the {s}?", "Who is the keeper of the {s}?"),
     "enclosure": ("Where can I see the {s}?", "Where is the {s}?", "Where are the {p}?"),
     "name": ("What is the name of your {s}?", "Does the {s} have a name?"),
@@ -70,7 +74,9 @@ TURNED = {
     "lifespan": ("Which animal lives {o} years?", "Which animals do you have?"),
 }
 TURN_BACK = "Please ask me about one animal."
-_ODD = ("sheep", "fish", "salmon", "moose", "mouse", "goose", "bison", "wolf", "fox", "lynx", "oryx")
+_ODD = (
+    "sheep", "fish", "salmon", "moose", "mouse", "goose", "bison", "wolf", "fox", "lynx", "oryx",
+)  # fmt: skip
 
 
 def plural(animal: str) -> str | None:

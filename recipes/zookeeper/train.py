@@ -4,8 +4,8 @@
 
 Every stage begins from the model of the stage before, and a passage holds more facts in it, told
 in more ways: reading from context comes late and is lost when the task grows too fast. Before the
-last one the feed-forward networks grow, as narrow ones learn sooner and wide ones are better edited. A run that
-was stopped goes on from its last checkpoint when the same command is given again.
+last one the feed-forward networks grow: narrow ones learn sooner, wide ones are better edited. A
+run that was stopped goes on from its last checkpoint when the same command is given again.
 """
 
 import argparse

@@ -1,11 +1,14 @@
 """The bundled zookeeper: its world, the data it is made from, and what the shipped file answers."""
 
+import random
 import re
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 from homezoo import ZOOKEEPER, Model
@@ -15,7 +18,7 @@ from homezoo.zoo.model_card import read_card
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "zookeeper"
 MODULES = (
-    "check", "corpus", "grow", "ship", "strangers", "train", "vocabulary", "words", "world",
+    "check", "corpus", "grow", "ship", "strangers", "talk", "train", "vocabulary", "words", "world",
 )  # fmt: skip
 MOST_BYTES = 12_000_000
 GREEDY = GenerationOptions(temperature=0.0, max_tokens=40)
@@ -80,6 +83,8 @@ def test_the_same_seed_makes_the_same_rows(recipe: ModuleType) -> None:
 def test_no_row_holds_a_wording_or_topic_that_is_held_out(recipe: ModuleType) -> None:
     import corpus
     import strangers
+    import talk
+    import train
     import words
 
     held = [
@@ -87,11 +92,17 @@ def test_no_row_holds_a_wording_or_topic_that_is_held_out(recipe: ModuleType) ->
         for relation in recipe.RELATIONS
         for q in recipe.questions(relation, "SUBJECT", held=True)
     ]
-    kept = {*words.OUTSIDE_HELD, *(f" {name} " for name in strangers.REAL_HELD)}
-    for row in corpus.rows(3000, 11, 3, 0.5, corpus.SHARES):
+    kept = {*words.OUTSIDE_HELD, *talk.SMALL_TALK_HELD}
+    draw, animals = random.Random(5), recipe.read_world()
+    assert not {strangers.stranger(animals, draw) for _ in range(9000)} & {*strangers.REAL_HELD}
+    held += [re.compile(re.escape(q).replace(r"\{s\}", r"[\w ]+")) for q in talk.UNTOLD_HELD]
+    for row in [
+        *corpus.rows(3000, 11, 3, 0.5, corpus.SHARES),
+        *islice(train.stage_rows(2), 20_000),
+    ]:
         prompt = row.get("prompt", "")
         assert not any(pattern.search(prompt) for pattern in held), prompt
-        assert not any(topic in prompt for topic in kept), prompt
+        assert not any(f"Q: {topic}" in prompt for topic in kept), prompt
 
 
 def test_the_shipped_file_is_small_and_has_a_card_and_a_licence() -> None:
@@ -141,15 +152,13 @@ def test_animals_that_the_zoo_does_not_have_are_declined(
         assert sum(recipe.is_right(zookeeper, case) for case in cases) >= 0.85 * len(cases)
 
 
-def test_a_wider_model_says_the_same_to_the_bit(recipe: ModuleType, tmp_path: Path) -> None:
+def test_a_wider_model_says_the_same(recipe: ModuleType, tmp_path: Path) -> None:
     import grow
-    import numpy as np
 
     wide = grow.widen(ZOOKEEPER, tmp_path / "wide.gguf", 3584)
-    text = "Q: What does the lion eat?\nA: The lion eats meat."
-    with Model.open(ZOOKEEPER, threads=1) as model, Model.open(wide, threads=1) as wider:
-        assert wider.config.feed_forward == 3584
-        ids = model.tokenizer.encode(text, special=True)
-        expected, found = model.logits(ids), wider.logits(ids)
-    np.testing.assert_allclose(found, expected, atol=0.3)
-    assert (found.argmax(-1) == expected.argmax(-1)).all()
+    with Model.open(wide, threads=1) as wider, Model.open(ZOOKEEPER, threads=1) as model:
+        assert wider.config.feed_forward == 3584 > model.config.feed_forward
+        ids = model.tokenizer.encode("Q: What does the lion eat?\nA: The lion eats meat.")
+        # Only the rounding differs: F32 weights here, Q8_0 there.
+        np.testing.assert_allclose(wider.logits(ids), model.logits(ids), atol=0.3)
+        assert say(wider, "What does the lion eat?") == say(model, "What does the lion eat?")
