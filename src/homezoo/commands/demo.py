@@ -30,7 +30,7 @@ TALK = (
     "What is the capital of France?",
 )
 ZOO = Path(__file__).resolve().parent.parent / "bundled" / "zookeeper"
-FACTS, FAST_FACTS = 42, 12
+FACTS, FAST_FACTS, FAST_KNOWN = 42, 12, 900
 CONTEXT_TOKENS, EPOCHS, RATE = 40, 12, 2e-3  # what a model of four layers can read, and learns with
 
 
@@ -79,7 +79,7 @@ def _exam(fast: bool) -> Any:
     news = read_facts(ZOO / "news.csv", relations)[: FAST_FACTS if fast else FACTS]
     known = read_facts(ZOO / "known.csv", relations)
     exam = exam_of_facts(news, relations, known, most=60 if fast else 200)
-    return replace(exam, known=exam.known[:300]) if fast else exam
+    return replace(exam, known=exam.known[:FAST_KNOWN]) if fast else exam
 
 
 def _compare(model: Path, exam: Any, folder: Path, cores: int) -> tuple[Any, Any, Any]:
