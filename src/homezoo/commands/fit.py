@@ -42,7 +42,7 @@ from homezoo.zoo.fit import (
 from homezoo.zoo.hub import Hub, is_repository
 from homezoo.zoo.hub_cache import is_offline
 from homezoo.zoo.measured import Measured, Overheads, machine_name
-from homezoo.zoo.offers import Offer, choose, offers_of
+from homezoo.zoo.offers import USUAL, Offer, choose, offers_of
 from homezoo.zoo.remote_header import read_remote_header
 from homezoo.zoo.room import fits_memory
 
@@ -52,7 +52,6 @@ the header is read. Speeds are measured in a few seconds on layers of the same s
 and kept for the next time."""
 
 SHORT_PROMPT = 512  # tokens
-USUAL = "Q4_K_M"  # whose header is read first where none is named
 PROBE_SECONDS = 120  # far more than it takes
 
 FitModel = Annotated[

@@ -19,7 +19,7 @@ from homezoo.zoo.hub import Hub, Repository
 from homezoo.zoo.hub_cache import RepositoryFolder, cache_folder, is_offline
 from homezoo.zoo.licence import report
 from homezoo.zoo.lineage import trace
-from homezoo.zoo.offers import Offer, choose, offers_of
+from homezoo.zoo.offers import USUAL, Offer, choose, offers_of
 from homezoo.zoo.pull import Progress, pull
 from homezoo.zoo.room import DISK_RESERVE, fits_memory, free_disk
 
@@ -57,7 +57,7 @@ def command(
         return _show(repository, [chosen] if wanted else offers, as_json)
     if not as_json:
         _print_terms(repository)
-        note(f"{chosen.name}: {show_bytes(chosen.size)}, {_fits_word(chosen)}")
+        note(f"{chosen.name}: {show_bytes(chosen.size)}; fits this machine: {_fits_word(chosen)}")
     with _progress(chosen.size) as progress:
         paths = pull(hub, repository, chosen, progress)
     _finish(paths, name, as_json)
@@ -109,6 +109,7 @@ def _show(repository: Repository, offers: list[Offer], as_json: bool) -> None:
         print(json.dumps(describe(repository, offers), ensure_ascii=False))
         return
     _print_terms(repository)
+    print()
     rows = [
         (
             offer.name,
@@ -120,9 +121,13 @@ def _show(repository: Repository, offers: list[Offer], as_json: bool) -> None:
         for offer in offers
     ]
     print_table(("NAME", "QUANTISATION", "SIZE", "FILES", "FITS THIS MACHINE"), rows, (2, 3))
-    fitting = [offer for offer in offers if fits_memory(offer.size) is not False]
-    example = (fitting or offers)[-1].name
-    note(f"nothing was fetched; choose one: homezoo pull {repository.name}:{example}")
+    fitting = [offer.name for offer in offers if fits_memory(offer.size) is not False]
+    names = fitting or [offer.name for offer in offers]
+    example = USUAL if USUAL in names else names[-1]
+    note(
+        f"nothing was fetched; choose one, as: homezoo pull {repository.name}:{example}\n"
+        f"which is best on this machine:   homezoo fit {repository.name}"
+    )
 
 
 def _fits_word(offer: Offer) -> str:

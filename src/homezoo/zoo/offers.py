@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from homezoo.errors import OptionError
 from homezoo.zoo.hub import RemoteFile, Repository
 
+USUAL = "Q4_K_M"  # what most people take; looked at first where none is named
 _PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.I)
 # At the end of a file's name; `UD-` is how one uploader marks own mixes.
 _QUANTISATION = re.compile(
