@@ -10,6 +10,7 @@ from edit_commands import Run, answer
 
 from homezoo.commands.main import main
 from homezoo.edit.ask import Asker
+from homezoo.edit.ledger import Ledger
 from homezoo.edit.reader import Reader
 from homezoo.formats.adapter_file import read_adapter
 from homezoo.formats.gguf_read import GGUFFile
@@ -243,6 +244,31 @@ def test_the_way_to_a_set_of_facts_leaves_no_trace_in_the_file(
     again = tmp_path / "again.gguf"
     run("edit", "build", at_once, "-o", again, *shared)
     assert again.read_bytes() == (tmp_path / "a.gguf").read_bytes()
+
+
+def test_facts_that_are_spread_over_layers(
+    run: Run, zoo: Path, tmp_path: Path, stories_path: Path
+) -> None:
+    ledger, edits = tmp_path / "zoo.ledger", tmp_path / "edits.gguf"
+    shared = ("--profile", tmp_path / "profile", "--threads", "1")
+    said = run("edit", "profile", "stories", "--text", zoo / "text.txt", "--graph",
+               zoo / "known.nt", "--relations", zoo / "relations.toml", *shared, "--position",
+               "prompt_last", "--layers", "1,2", "--spread", "--strength", "100",
+               "--protect", "1")  # fmt: skip
+    assert "layer 1, 2 (counted from 0), each into all of them" in said
+    begin(run, zoo, ledger)
+    assert "3 units in layer 1, 3 units in layer 2" in run(
+        "edit", "build", ledger, "-o", edits, *shared
+    )
+    with Ledger.open(ledger) as opened:
+        assert json.loads(opened.header["profile"])["spread"] is True
+    assert set(read_adapter(edits).deltas) == {"blk.1.ffn_down", "blk.2.ffn_down"}
+    assert answer(stories_path, "Lily lived in a", edits).split()[0].strip(".") == "boat"
+    told = json.loads(run("edit", "explain", "stories", ledger, "Lily looked up and saw a", *shared,
+                          "--json"))  # fmt: skip
+    assert told[0]["objects"] == ["tree"]
+    message = run("edit", "build", ledger, "-o", edits, *shared, "--compact", status=1)
+    assert "the profile spreads them" in message
 
 
 def test_errors_say_what_to_do(run: Run, zoo: Path, profile: Path, tmp_path: Path) -> None:

@@ -117,11 +117,13 @@ def test_a_new_base_keeps_facts_and_history(ledger: Ledger) -> None:
     ledger.record([fact("leo"), fact("mia")])
     ledger.retract([fact("mia")])
     ledger.store([unit_of(fact("leo")), unit_of(fact("mia"))])
+    ledger.set_header(profile="{}")
     before, digest = ledger.entries(), ledger.digest()
     assert ledger.rebase(HEADER | {"base": "cd" * 32, "path": "other.gguf"}) == 2
     assert ledger.entries() == before
     assert (ledger.header["base"], ledger.header["path"]) == ("cd" * 32, "other.gguf")
     assert ledger.units([fact_id(fact("leo"))], "p") == []
+    assert "profile" not in ledger.header
     assert ledger.digest() != digest
     assert ledger.events()[-1][1:] == ("rebase", "from base abababababab to cdcdcdcdcdcd")
 

@@ -50,7 +50,8 @@ def capacity(units: Iterable[Unit], profile: Profile) -> Capacity:
     """How full the layers become with these units."""
     counts: dict[int, int] = {}
     for unit in units:
-        counts[unit.layer] = counts.get(unit.layer, 0) + 1
+        for layer in profile.layers if profile.spread else (unit.layer,):
+            counts[layer] = counts.get(layer, 0) + 1
     return Capacity(counts, profile.width)
 
 
@@ -79,17 +80,25 @@ def layer_problem(
 
     `edited` are subject and predicate of the facts to write: their own old keys are not protected.
     """
-    gone = set(edited)
     here = sorted((u for u in units if u.layer == layer), key=lambda unit: unit.id)
     keys = np.stack([unit.key for unit in here]).astype(np.float64)
     residuals = np.stack([unit.residual for unit in here]).astype(np.float64)
-    profile, history = measured.profile, None
-    held = measured.protected.get(layer)
-    if held is not None and profile.protected > 0:
-        free = np.array([fact.key in gone for fact in measured.known], bool)
-        history = held.keys[~free[held.facts]].astype(np.float64) * profile.protected**0.5
     covariance = regular(measured.covariances[layer])
-    return LayerProblem(keys, residuals, covariance, history, profile.strength)
+    history = protected_history(measured, layer, edited)
+    return LayerProblem(keys, residuals, covariance, history, measured.profile.strength)
+
+
+def protected_history(
+    measured: Measured, layer: int, edited: Iterable[tuple[str, str]]
+) -> np.ndarray | None:
+    """Keys [m, K] of known facts that are not edited, weighted; None without protection."""
+    held, weight = measured.protected.get(layer), measured.profile.protected
+    if held is None or not weight > 0:
+        return None
+    gone = set(edited)
+    free = np.array([fact.key in gone for fact in measured.known], bool)
+    kept: np.ndarray = held.keys[~free[held.facts]].astype(np.float64) * weight**0.5
+    return kept
 
 
 def solve_units(

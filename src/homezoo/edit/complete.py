@@ -1,28 +1,27 @@
 """Finds keys and residuals of a ledger's active facts that it does not hold yet, and keeps them."""
 
-import hashlib
+import json
 from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Items
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 
 from homezoo.edit.build import (
     Capacity,
     capacity,
     make_adapter,
     no_change,
-    solve_units,
 )
 from homezoo.edit.compact import Compacted, compact_answers
-from homezoo.edit.fact_record import Unit, fact_id
-from homezoo.edit.facts import Fact
+from homezoo.edit.fact_record import Unit
 from homezoo.edit.ledger import Ledger
+from homezoo.edit.plans import plan_facts
 from homezoo.edit.profile import Measured, Profile
 from homezoo.edit.reader import Reader
 from homezoo.edit.relations import Relations
-from homezoo.edit.shared import merge_shared
-from homezoo.edit.sites import Plan, plan
+from homezoo.edit.sites import Plan
 from homezoo.edit.spent import Spent
-from homezoo.errors import EditError
+from homezoo.edit.spread import updates_of
+from homezoo.errors import EditError, OptionError
 from homezoo.formats.adapter_file import Adapter
 
 Progress = Callable[[str, int, int], None]
@@ -43,34 +42,6 @@ def check_base(ledger: Ledger, reader: Reader) -> None:
             f"the model has the ledger's weights but another vocabulary (hash "
             f"{reader.vocabulary[:12]}, the ledger's {tokenizer[:12]}); open the ledger's own file"
         )
-
-
-def plan_facts(
-    reader: Reader, facts: Items[Fact], profile: Profile, relations: Relations
-) -> dict[int, list[Plan]]:
-    """Where each fact is to be written, by layer; facts at the same place share a plan.
-
-    What is suppressed is edited towards the neutral answer.
-    """
-    plans: dict[int, list[Plan]] = {layer: [] for layer in profile.layers}
-    for fact in facts:
-        relation = relations.of(fact.predicate)
-        templates, _ = relation.split(profile.templates)
-        wanted = fact
-        if fact.operation == "suppress":
-            wanted = replace(fact, objects=(relation.neutral,))
-        made = plan(reader, wanted, templates, profile.position, profile.contexts)
-        plans[_layer(profile, fact)].append(replace(made, fact=fact))  # its id is that of the wish
-    if profile.position == "subject_last":
-        return {layer: merge_shared(some) for layer, some in plans.items()}
-    return plans
-
-
-def _layer(profile: Profile, fact: Fact) -> int:
-    """By the fact alone, or by its subject, whose facts must be written together."""
-    if profile.position == "subject_last":
-        return profile.layer_of(hashlib.sha256(fact.subject.encode()).hexdigest())
-    return profile.layer_of(fact_id(fact))
 
 
 def complete(
@@ -124,12 +95,18 @@ def assemble(
     found = capacity(units, profile)
     found.check(force)
     with spent.on("solution"):
-        updates = solve_units(units, measured, [fact.key for fact in facts])
+        updates = updates_of(reader, facts, units, measured, relations)
     compacted = None
+    if small and profile.spread:
+        raise OptionError(
+            "--compact is for facts that are each in one layer; the profile spreads them"
+        )
     if small and updates:
         compacted = compact_answers(reader, updates, units, measured, relations, facts)
         updates = compacted.updates
     updates = updates or no_change(profile, reader.model.config.width)
+    settings = {key: value for key, value in asdict(profile).items() if key != "measured"}
+    ledger.set_header(profile=json.dumps(settings, ensure_ascii=False))  # what it was built under
     name = reader.file.metadata.get("general.name")
     adapter = make_adapter(
         updates, profile, reader.identity, ledger.digest(), len(facts),

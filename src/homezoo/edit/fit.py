@@ -41,6 +41,7 @@ class Wishes:
     contexts: int = CONTEXTS
     templates: int = 1
     method: Method = "memit"
+    spread: bool = False
     search: SearchSettings = field(default_factory=SearchSettings)
 
 
@@ -118,6 +119,7 @@ def _profile(
         contexts=tuple(choose_contexts(reader, text, wishes.contexts)),
         templates=wishes.templates,
         method=wishes.method,
+        spread=wishes.spread,
         protected=wishes.protected or 0.0,
         search=wishes.search,
         tokens=tokens,

@@ -178,6 +178,7 @@ class Ledger:
         old = self.header["base"]
         with self._writing():
             gone = self._sql.execute("DELETE FROM units").rowcount
+            self._sql.execute("DELETE FROM header WHERE key = 'profile'")
             self._sql.executemany("INSERT OR REPLACE INTO header VALUES (?, ?)", header.items())
             self._log("rebase", None, f"from base {old[:12]} to {header['base'][:12]}")
         return gone

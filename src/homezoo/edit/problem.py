@@ -105,16 +105,23 @@ class Problem:
 
     def _mean_of(self, values: np.ndarray) -> np.ndarray:
         """Rows [n, W] to units [U, W]."""
-        parts = []
-        for kind in (True, False):
-            chosen = self.bare == kind
-            total = np.zeros((len(self.owners), values.shape[1]))
-            np.add.at(total, self.units[chosen], values[chosen].astype(np.float64))
-            count = np.bincount(self.units[chosen], minlength=len(total))
-            parts.append((total / np.maximum(count, 1)[:, None], count > 0))
-        (bare, _), (others, some) = parts
-        mean = np.where(some[:, None], BARE * bare + (1 - BARE) * others, bare)
-        return mean.astype(np.float32)
+        return mean_of_contexts(values, self.units, self.bare, len(self.owners))
+
+
+def mean_of_contexts(
+    values: np.ndarray, units: np.ndarray, bare: np.ndarray, count: int
+) -> np.ndarray:
+    """Rows [n, W] to their units, float32 [count, W]: the bare ones and, by BARE, the others."""
+    parts = []
+    for kind in (True, False):
+        chosen = bare == kind
+        total = np.zeros((count, values.shape[1]))
+        np.add.at(total, units[chosen], values[chosen].astype(np.float64))
+        found = np.bincount(units[chosen], minlength=count)
+        parts.append((total / np.maximum(found, 1)[:, None], found > 0))
+    (alone, _), (others, some) = parts
+    mean = np.where(some[:, None], BARE * alone + (1 - BARE) * others, alone)
+    return mean.astype(np.float32)
 
 
 def _padded(targets: Items[dict[int, float]]) -> tuple[Any, Any, Any]:

@@ -30,7 +30,7 @@ class Profile:
     architecture: str
     width: int  # K of ffn_down
     position: Position
-    layers: tuple[int, ...]  # each fact is written wholly into one of them
+    layers: tuple[int, ...]  # each fact is written wholly into one of them; see spread
     strength: float  # λ: so many pseudo-tokens of ordinary text protect the past
     contexts: tuple[str, ...] = ()  # texts before the prompt, for keys and residuals
     templates: int = 1  # of each relation to edit with
@@ -38,6 +38,7 @@ class Profile:
     protected: float = 0.0  # weight of each key of a known fact that is not edited
     search: SearchSettings = field(default_factory=SearchSettings)
     tokens: int = 0  # of text behind the covariance
+    spread: bool = False  # each fact into all layers together, instead of into one of them
     measured: dict[str, Any] = field(default_factory=dict)  # localisation and sweep, for people
 
     def __post_init__(self) -> None:
@@ -53,12 +54,18 @@ class Profile:
     @property
     def units_id(self) -> str:
         """Hash of what keys and residuals depend on; λ and the covariance are not among it."""
-        parts = [self.base, self.position, self.layers, self.contexts, self.templates]
+        layers = (max(self.layers),) if self.spread else self.layers
+        parts = [self.base, self.position, layers, self.contexts, self.templates]
         text = json.dumps([*parts, asdict(self.search)], ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def layer_of(self, fact_id: str) -> int:
-        """The layer that holds a fact: by its hash, so that it never depends on other facts."""
+        """The layer that holds a fact: by its hash, so that it never depends on other facts.
+
+        With `spread` it is the last, for which residuals are sought.
+        """
+        if self.spread:
+            return max(self.layers)
         return self.layers[int(fact_id[:8], 16) % len(self.layers)]
 
 

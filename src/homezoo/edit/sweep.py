@@ -7,15 +7,16 @@ from collections.abc import Sequence as Items
 from dataclasses import replace
 from typing import Any
 
-from homezoo.edit.build import deltas_of, solve_units
-from homezoo.edit.complete import plan_facts
+from homezoo.edit.build import deltas_of
 from homezoo.edit.fact_record import Unit
 from homezoo.edit.facts import Fact
 from homezoo.edit.grade import Grades, grade, make_cases
 from homezoo.edit.intervals import harmonic_mean
+from homezoo.edit.plans import plan_facts
 from homezoo.edit.profile import Measured
 from homezoo.edit.reader import Reader
 from homezoo.edit.relations import Relations
+from homezoo.edit.spread import updates_of
 
 Progress = Callable[[str, int, int], None]
 FACTORS = (0.1, 0.3, 1.0)  # λ in units of the planned units
@@ -95,7 +96,7 @@ def sweep(
     for number, (force, weight) in enumerate((a, b) for a in lambdas for b in weights):
         changed = replace(measured.profile, strength=force, protected=weight)
         candidate = replace(measured, profile=changed)
-        updates = solve_units(units, candidate, [fact.key for fact in edits])
+        updates = updates_of(reader, edits, units, candidate, relations)
         grades = grade(reader, deltas_of(updates), cases)
         figures = {name: round(grades.value(name), 4) for name in MEASURES}
         trials.append((overall(grades), {"strength": force, "protected": weight} | figures,

@@ -24,8 +24,9 @@ from homezoo.commands.options import JsonOption, ThreadsOption
 from homezoo.commands.terminal import note
 from homezoo.edit.build import WARN_CAPACITY
 from homezoo.edit.canaries import check_canaries
-from homezoo.edit.complete import Assembled, assemble, plan_facts
+from homezoo.edit.complete import Assembled, assemble
 from homezoo.edit.ledger import Ledger
+from homezoo.edit.plans import plan_facts
 from homezoo.errors import OptionError
 from homezoo.formats.adapter_file import write_adapter
 from homezoo.formats.adapter_origin import origin_keys

@@ -14,9 +14,11 @@ from homezoo.commands.edit.options import (
 )
 from homezoo.commands.options import JsonOption, ModelArgument, ThreadsOption
 from homezoo.commands.terminal import clean
-from homezoo.edit.build import explain, solve_units
-from homezoo.edit.complete import check_base, plan_facts
+from homezoo.edit.build import explain
+from homezoo.edit.complete import check_base
 from homezoo.edit.ledger import Ledger
+from homezoo.edit.plans import plan_facts
+from homezoo.edit.spread import in_every_layer, updates_of
 from homezoo.errors import EditError
 
 DETAILS = (
@@ -43,13 +45,14 @@ def command(
         check_base(opened, reader)
         measured = profile_of(reader, profile)
         entries = {entry.fact.key: entry for entry in opened.active()}
-        plans = plan_facts(reader, [entry.fact for entry in entries.values()], measured.profile,
-                           relations_of(None, opened))  # fmt: skip
+        facts, relations = [e.fact for e in entries.values()], relations_of(None, opened)
+        plans = plan_facts(reader, facts, measured.profile, relations)
         owners = {plan.id: plan.facts for some in plans.values() for plan in some}
         units = opened.units(owners, measured.profile.units_id)
         if not units:
             raise EditError("no active fact has been built yet; run: homezoo edit build")
-        updates = solve_units(units, measured, entries)
+        updates = updates_of(reader, facts, units, measured, relations)
+        units = in_every_layer(units, measured.profile)
         ids = reader.prompt(prompt)
         weights = {layer: reader.weight(layer) for layer in updates}
         seen = first_pass(

@@ -25,12 +25,12 @@ from homezoo.commands.edit.options import (
 from homezoo.commands.options import JsonOption, ModelArgument, ThreadsOption
 from homezoo.commands.table import print_table
 from homezoo.edit.ask import Asker
-from homezoo.edit.complete import plan_facts
 from homezoo.edit.fact_record import fact_id
 from homezoo.edit.facts import Fact
 from homezoo.edit.grade import known_facts
 from homezoo.edit.ledger import Ledger
 from homezoo.edit.ntriples import format_ntriples
+from homezoo.edit.plans import plan_facts
 from homezoo.edit.profile import Measured
 from homezoo.edit.reader import Reader
 from homezoo.edit.relations import Relations
@@ -98,7 +98,8 @@ def command(
         per_fact = {fact.key: _units(reader, fact, entries) for fact in rest}
         try:
             measured = profile_of(reader, profile)
-            layers, times = len(measured.profile.layers), _times(reader, measured, entries, rest)
+            layers = 1 if measured.profile.spread else len(measured.profile.layers)
+            times = _times(reader, measured, entries, rest)
         except EditError:
             layers, times = 0, None  # no profile yet: the rest of the plan needs none
     rows = _rows(wanted, known, per_fact, ledger)

@@ -18,6 +18,7 @@ from homezoo.commands.edit.options import (
 )
 from homezoo.commands.options import JsonOption, ModelArgument, ThreadsOption, read_text
 from homezoo.edit.profile import Measured, profile_folder, save_profile
+from homezoo.errors import OptionError
 
 DETAILS = (
     "Finds the position and the layer at which the model holds facts, sums up the keys of that "
@@ -44,6 +45,9 @@ ProtectOption = Annotated[
 ]
 PlannedOption = Annotated[int, typer.Option(help="facts that you expect to write", min=1)]
 TemplatesOption = Annotated[int, typer.Option(help="wordings of each fact to edit with", min=1)]
+SpreadOption = Annotated[
+    bool, typer.Option("--spread", help="each fact into all of --layers, not into one of them")
+]
 MethodOption = Annotated[str, typer.Option(help="memit, rome, emmet or alphaedit")]
 SearchOption = Annotated[str, typer.Option(help="full, or draft: one gradient for each fact")]
 StopOption = Annotated[
@@ -63,6 +67,7 @@ def command(
     protect: ProtectOption = None,
     planned: PlannedOption = 100,
     templates: TemplatesOption = 1,
+    spread: SpreadOption = False,
     method: MethodOption = "memit",
     search: SearchOption = "full",
     stop: StopOption = 0.01,
@@ -74,6 +79,8 @@ def command(
     from homezoo.edit.fit import Wishes, fit_profile
     from homezoo.edit.targets import SearchSettings
 
+    if spread and "," not in (layers or ""):
+        raise OptionError("--spread needs the layers to spread over, such as --layers 4,5")
     known = relations_of(relations)
     facts = facts_of(graph, known, language=language, known_only=True) if graph else []
     wishes = Wishes(
@@ -84,6 +91,7 @@ def command(
         planned=planned,
         templates=templates,
         method=cast(Any, method),
+        spread=spread,
         search=SearchSettings(cast(Any, search), stop=stop),
     )
     with open_reader(model, threads) as reader, stages() as tell:
@@ -102,7 +110,8 @@ def lines_of(measured: Measured) -> list[str]:
     profile, found = measured.profile, measured.profile.measured
     lines = [
         f"facts are written at {profile.position}, layer "
-        f"{', '.join(map(str, profile.layers))} (counted from 0)",
+        f"{', '.join(map(str, profile.layers))} (counted from 0)"
+        + (", each into all of them" if profile.spread else ""),
         f"the model knows {found.get('known', 0)} of {found.get('asked', 0)} facts of the graph",
         f"covariance of {profile.tokens:,} tokens, keys of width {profile.width:,}",
         f"protection: λ = {profile.strength:g}, weight of a known fact {profile.protected:g}",
