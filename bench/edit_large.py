@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--tokens-per-width", type=int, default=2)
     parser.add_argument("--position", default="subject_last")
     parser.add_argument("--search", default="full")
-    parser.add_argument("--stop", type=float, default=0.05, help="1e-9: every step is taken")
+    parser.add_argument("--stop", type=float, default=SearchSettings.stop, help="1e-9: all steps")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--facts", type=int, default=len(FACTS))
     parser.add_argument("--folder", type=Path, help="where to keep what is measured")
