@@ -10,7 +10,7 @@ from homezoo.commands.model_path import licences_from
 from homezoo.commands.terminal import clean, note
 from homezoo.errors import OptionError
 from homezoo.formats.adapter_file import write_adapter
-from homezoo.formats.adapter_origin import identify_base, origin_keys
+from homezoo.formats.adapter_origin import identify_base, origin_keys, own_name
 from homezoo.formats.gguf_read import GGUFFile
 from homezoo.models.config import ModelConfig
 from homezoo.train.data_files import read_data
@@ -79,10 +79,9 @@ def _bring_back(
     """What TRL wrote as an adapter for the file `gguf`, with the origin that ours have."""
     with GGUFFile.open(gguf) as file:
         config = ModelConfig.from_metadata(file.metadata, file.tensors)
-        called = file.metadata.get("general.name")
         origin = origin_keys(
             base=identify_base(file.tensors),
-            base_name=called if isinstance(called, str) else None,
+            base_name=own_name(file.metadata),
             data_name=data,
             licences=licences_from(gguf, file.metadata, data, licence),
             template=template,

@@ -8,7 +8,7 @@ import numpy as np
 
 from homezoo.edit.fact_record import Unit
 from homezoo.edit.profile import Measured, Profile
-from homezoo.edit.solve import Update, reduce_rank, regular, solve
+from homezoo.edit.solve import Update, protect, reduce_rank, regular, solve
 from homezoo.errors import EditError
 from homezoo.formats.adapter_file import Adapter
 from homezoo.formats.adapter_origin import BaseIdentity, origin_keys
@@ -67,10 +67,7 @@ class LayerProblem:
 
     def protected(self) -> np.ndarray:
         """λC and what the protected keys add, [K, K]."""
-        found = self.strength * self.covariance
-        if self.history is not None:
-            found += self.history.T @ self.history
-        return found
+        return protect(self.covariance.copy(), self.strength, self.history)
 
 
 def layer_problem(

@@ -5,16 +5,11 @@ from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Items
 from dataclasses import asdict, dataclass, field
 
-from homezoo.edit.build import (
-    Capacity,
-    capacity,
-    make_adapter,
-    no_change,
-)
+from homezoo.edit.build import Capacity, capacity, make_adapter, no_change
 from homezoo.edit.compact import Compacted, compact_answers
 from homezoo.edit.fact_record import Unit
 from homezoo.edit.ledger import Ledger
-from homezoo.edit.plans import plan_facts
+from homezoo.edit.plans import owners_of, plan_facts
 from homezoo.edit.profile import Measured, Profile
 from homezoo.edit.reader import Reader
 from homezoo.edit.relations import Relations
@@ -23,6 +18,7 @@ from homezoo.edit.spent import Spent
 from homezoo.edit.spread import updates_of
 from homezoo.errors import EditError, OptionError
 from homezoo.formats.adapter_file import Adapter
+from homezoo.formats.adapter_origin import own_name
 
 Progress = Callable[[str, int, int], None]
 
@@ -55,7 +51,7 @@ def complete(
     """All units of the active facts, in order of their ids; new ones are stored as they come."""
     check_base(ledger, reader)
     plans = plan_facts(reader, [e.fact for e in ledger.active()], profile, relations)
-    ids = [plan.id for some in plans.values() for plan in some]
+    ids = list(owners_of(plans))
     there = {unit.fact for unit in ledger.units(ids, profile.units_id)}
     missing = {n: [plan for plan in some if plan.id not in there] for n, some in plans.items()}
     compute(ledger, reader, profile, missing, progress, spent)
@@ -107,10 +103,9 @@ def assemble(
     updates = updates or no_change(profile, reader.model.config.width)
     settings = {key: value for key, value in asdict(profile).items() if key != "measured"}
     ledger.set_header(profile=json.dumps(settings, ensure_ascii=False))  # what it was built under
-    name = reader.file.metadata.get("general.name")
     adapter = make_adapter(
         updates, profile, reader.identity, ledger.digest(), len(facts),
-        name if isinstance(name, str) else None, multiple,
+        own_name(reader.file.metadata), multiple,
     )  # fmt: skip
     return Assembled(adapter, units, found, spent, compacted)
 

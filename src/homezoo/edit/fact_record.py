@@ -38,6 +38,11 @@ def fact_id(fact: Fact) -> str:
     return hashlib.sha256(json.dumps(wish, ensure_ascii=False).encode()).hexdigest()
 
 
+def draw_key(fact: Fact, salt: str) -> bytes:
+    """Sorts facts as if by chance, always the same way; by subject and predicate alone."""
+    return hashlib.sha256("\n".join([salt, *fact.key]).encode()).digest()
+
+
 def owner_id(facts: Items[Fact]) -> str:
     """Whom units belong to: the id of one fact, or a hash of all facts that share them."""
     ids = sorted(map(fact_id, facts))

@@ -2,7 +2,6 @@
 report): the facts themselves, other wordings, neighbours, the same subjects, everything else.
 """
 
-import hashlib
 from collections.abc import Mapping
 from collections.abc import Sequence as Items
 from dataclasses import dataclass, field, replace
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from homezoo.edit.ask import Asker, Pair, Question, Reply
+from homezoo.edit.fact_record import draw_key
 from homezoo.edit.facts import Fact
 from homezoo.edit.intervals import Rate, divergence, harmonic_mean
 from homezoo.edit.reader import Reader
@@ -267,8 +267,4 @@ def _about(fact: Fact, old: Fact | None, relations: Relations, templates: int) -
 
 def _drawn(facts: Items[Fact], count: int, salt: str) -> list[Fact]:
     """So many of the facts, always the same ones."""
-
-    def order(fact: Fact) -> bytes:
-        return hashlib.sha256("\n".join([salt, *fact.key]).encode()).digest()
-
-    return sorted(facts, key=order)[:count]
+    return sorted(facts, key=lambda fact: draw_key(fact, salt))[:count]

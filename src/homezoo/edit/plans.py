@@ -1,6 +1,7 @@
 """Where facts are written: their plans by layer, as a profile wants them."""
 
 import hashlib
+from collections.abc import Mapping
 from collections.abc import Sequence as Items
 from dataclasses import replace
 
@@ -32,6 +33,11 @@ def plan_facts(
     if profile.position == "subject_last":
         return {layer: merge_shared(some) for layer, some in plans.items()}
     return plans
+
+
+def owners_of(plans: Mapping[int, Items[Plan]]) -> dict[str, tuple[Fact, ...]]:
+    """Whom the plans' units belong to, by id: the facts of each plan."""
+    return {plan.id: plan.facts for some in plans.values() for plan in some}
 
 
 def _layer(profile: Profile, fact: Fact) -> int:

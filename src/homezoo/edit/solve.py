@@ -66,12 +66,8 @@ def solve(
     if not len(keys):
         return Update(np.zeros((0, len(covariance))), np.zeros((residuals.shape[1], 0)))
     if method == "memit":
-        if not overwrite:
-            covariance = covariance.copy()
-        covariance *= strength
-        if history is not None and len(history):
-            covariance += history.T @ history
-        return ridge(keys, residuals, covariance, overwrite=True)
+        protected = protect(covariance if overwrite else covariance.copy(), strength, history)
+        return ridge(keys, residuals, protected, overwrite=True)
     if method in ("rome", "emmet"):
         if method == "rome" and len(keys) != 1:
             raise OptionError(f"rome writes one unit at a time; found {len(keys)}: use emmet")
@@ -79,6 +75,16 @@ def solve(
     if method == "alphaedit":
         return alpha(keys, residuals, covariance, history)
     raise OptionError(f"method is {method!r}; expected one of {', '.join(METHODS)}")
+
+
+def protect(
+    covariance: np.ndarray, strength: float, history: np.ndarray | None = None
+) -> np.ndarray:
+    """λC + HᵀH, what stays, in the covariance's own memory; H [m, K] are the protected keys."""
+    covariance *= strength
+    if history is not None and len(history):
+        covariance += history.T @ history
+    return covariance
 
 
 def ridge(

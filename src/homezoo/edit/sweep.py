@@ -1,6 +1,5 @@
 """Chooses λ and the protection of known facts by trial edits."""
 
-import hashlib
 import time
 from collections.abc import Callable
 from collections.abc import Sequence as Items
@@ -8,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from homezoo.edit.build import deltas_of
-from homezoo.edit.fact_record import Unit
+from homezoo.edit.fact_record import Unit, draw_key
 from homezoo.edit.facts import Fact
 from homezoo.edit.grade import Grades, grade, make_cases
 from homezoo.edit.intervals import harmonic_mean
@@ -33,19 +32,15 @@ MEASURES = {"efficacy": 2, "paraphrase": 2, "neighbourhood": 1, "retention": 1}
 
 def trial_edits(known: Items[Fact], count: int, salt: str = "trial") -> list[Fact]:
     """Known facts with another object of the same relation each; always the same ones."""
-
-    def order(fact: Fact) -> bytes:
-        return hashlib.sha256("\n".join([salt, *fact.key]).encode()).digest()
-
     objects: dict[str, list[str]] = {}
     for fact in known:
         listed = objects.setdefault(fact.predicate, [])
         listed += [target for target in fact.objects if target not in listed]
     found: list[Fact] = []
-    for fact in sorted(known, key=order):
+    for fact in sorted(known, key=lambda fact: draw_key(fact, salt)):
         others = [o for o in sorted(objects[fact.predicate]) if o not in fact.objects]
         if others and len(found) < count:
-            drawn = int.from_bytes(order(fact)[:4], "big") % len(others)
+            drawn = int.from_bytes(draw_key(fact, salt)[:4], "big") % len(others)
             found.append(replace(fact, objects=(others[drawn],), accepted=(), targets=()))
     return found
 

@@ -6,13 +6,13 @@ truly have the new object (Meng et al. 2022a, section 4; the references here are
 sentences).
 """
 
-import hashlib
 import re
 from collections.abc import Mapping
 from collections.abc import Sequence as Items
 from dataclasses import dataclass
 
 from homezoo.edit.ask import Asker, Pair
+from homezoo.edit.fact_record import draw_key
 from homezoo.edit.facts import Fact
 from homezoo.edit.intervals import Mean, consistency, fluency, mean_of
 from homezoo.edit.reader import Reader
@@ -54,7 +54,9 @@ def measure_texts(
 
     None without an edit to write about.
     """
-    chosen = sorted((f for f in edits if f.operation == "assert"), key=_order)[:count]
+    chosen = sorted(
+        (f for f in edits if f.operation == "assert"), key=lambda fact: draw_key(fact, "texts")
+    )[:count]
     if not chosen:
         return None
     prompts = [_prompt(fact, relations, templates) for fact in chosen]
@@ -62,19 +64,18 @@ def measure_texts(
     changed = {fact.key for fact in edits}
     kept = [fact for fact in known if fact.key not in changed]
     references = [_references(fact, kept, relations) for fact in chosen]
-    written, texts = [], []
+    written: list[Written] = []
+    texts: list[str] = []
+    flows: list[float] = []
     for side in ({}, deltas):
         texts = [reader.text(found) for found in Asker(reader, side).continue_greedily(ids, LENGTH)]
         words = [WORDS.findall(text) for text in texts]
         alike = [consistency(mine, theirs) for mine, theirs in zip(words, references, strict=True)
                  if theirs]  # fmt: skip
-        written.append(Written(mean_of([fluency(mine) for mine in words]), mean_of(alike)))
-    poorest = min(range(len(texts)), key=lambda n: fluency(WORDS.findall(texts[n])))
+        flows = [fluency(mine) for mine in words]
+        written.append(Written(mean_of(flows), mean_of(alike)))
+    poorest = flows.index(min(flows))
     return Texts(written[0], written[1], len(chosen), (prompts[poorest], texts[poorest]))
-
-
-def _order(fact: Fact) -> bytes:
-    return hashlib.sha256("\n".join(["texts", *fact.key]).encode()).digest()
 
 
 def _prompt(fact: Fact, relations: Relations, templates: int) -> str:

@@ -68,6 +68,12 @@ def _sample_starts(size: int) -> list[int]:
     return [(size - SAMPLE_BYTES) * part // (SAMPLES - 1) for part in range(SAMPLES)]
 
 
+def own_name(metadata: Mapping[str, Any]) -> str | None:
+    """What a file's metadata calls its model, for `base_name`."""
+    name = metadata.get("general.name")
+    return name if isinstance(name, str) else None
+
+
 def origin_keys(
     *,
     base: BaseIdentity | None = None,

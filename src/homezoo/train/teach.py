@@ -7,7 +7,13 @@ from typing import Any
 
 from homezoo.errors import OptionError
 from homezoo.formats.adapter_file import write_adapter
-from homezoo.formats.adapter_origin import BaseIdentity, Licences, identify_base, origin_keys
+from homezoo.formats.adapter_origin import (
+    BaseIdentity,
+    Licences,
+    identify_base,
+    origin_keys,
+    own_name,
+)
 from homezoo.ops.autograd_matmul import FrozenProducts
 from homezoo.ops.cores import available_cores
 from homezoo.train.energy import EnergyMeter
@@ -154,7 +160,7 @@ class Teaching:
         if finished:
             origin = origin_keys(
                 base=base,
-                base_name=_text(job.file.metadata.get("general.name")),
+                base_name=own_name(job.file.metadata),
                 data_name=job.data.name,
                 licences=licences or Licences(),
                 template=job.template,
@@ -243,7 +249,3 @@ def teaching(job: Job, threads: int | None = None) -> Iterator[Teaching]:
     finally:
         torch.set_num_threads(before)
         detach_deltas(job.model)
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None

@@ -26,7 +26,7 @@ from homezoo.edit.build import WARN_CAPACITY
 from homezoo.edit.canaries import check_canaries
 from homezoo.edit.complete import Assembled, assemble
 from homezoo.edit.ledger import Ledger
-from homezoo.edit.plans import plan_facts
+from homezoo.edit.plans import owners_of, plan_facts
 from homezoo.errors import OptionError
 from homezoo.formats.adapter_file import write_adapter
 from homezoo.formats.adapter_origin import origin_keys
@@ -79,8 +79,7 @@ def command(
         relations = relations_of(None, opened)
         facts = [entry.fact for entry in opened.active()]
         if dry_run:
-            plans = plan_facts(reader, facts, measured.profile, relations).values()
-            owners = {plan.id: plan.facts for some in plans for plan in some}
+            owners = owners_of(plan_facts(reader, facts, measured.profile, relations))
             held = {unit.fact for unit in opened.units(owners, measured.profile.units_id)}
             wanting = sum(len(owners[id]) for id in owners.keys() - held)
             print(f"{len(facts)} facts are active; keys and residuals of {wanting} are still to be "

@@ -14,6 +14,7 @@ from homezoo.commands.edit.options import (
     QueryOption,
     RelationsOption,
     facts_of,
+    header_of,
     open_reader,
     relations_of,
 )
@@ -28,7 +29,7 @@ def open_or_begin(path: Path, model: str | None, relations: Path | None) -> Ledg
         ledger = Ledger.open(path)
     else:
         with open_reader(model, None) as reader:
-            header = reader.ledger_header(Path(getattr(reader.file, "path", model)).resolve())
+            header = header_of(reader, model)
         ledger = Ledger.create(path, header)
     if relations is not None:
         relations_of(relations)  # checked before it is kept

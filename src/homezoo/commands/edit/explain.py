@@ -17,7 +17,7 @@ from homezoo.commands.terminal import clean
 from homezoo.edit.build import explain
 from homezoo.edit.complete import check_base
 from homezoo.edit.ledger import Ledger
-from homezoo.edit.plans import plan_facts
+from homezoo.edit.plans import owners_of, plan_facts
 from homezoo.edit.spread import in_every_layer, updates_of
 from homezoo.errors import EditError
 
@@ -47,7 +47,7 @@ def command(
         entries = {entry.fact.key: entry for entry in opened.active()}
         facts, relations = [e.fact for e in entries.values()], relations_of(None, opened)
         plans = plan_facts(reader, facts, measured.profile, relations)
-        owners = {plan.id: plan.facts for some in plans.values() for plan in some}
+        owners = owners_of(plans)
         units = opened.units(owners, measured.profile.units_id)
         if not units:
             raise EditError("no active fact has been built yet; run: homezoo edit build")

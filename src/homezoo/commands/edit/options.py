@@ -96,6 +96,11 @@ def open_reader(name: str, threads: int | None) -> Iterator[Reader]:
         yield Reader(file, threads)
 
 
+def header_of(reader: Reader, model: str) -> dict[str, str]:
+    """What a ledger keeps of the model that `open_reader` opened: where it is, and what it is."""
+    return reader.ledger_header(Path(getattr(reader.file, "path", model)).resolve())
+
+
 def base_of(ledger: Ledger, given: str | None) -> str:
     """The path of the ledger's base, or the one given; EditError when it is not there."""
     path = given or ledger.header.get("path", "")

@@ -1,11 +1,10 @@
 """`homezoo edit rebase`: binds a ledger to another base, such as another quantisation."""
 
-from pathlib import Path
-
 from homezoo.commands.edit.options import (
     DryRunOption,
     LedgerArgument,
     RelationsOption,
+    header_of,
     open_reader,
     relations_of,
 )
@@ -42,7 +41,7 @@ def command(
                     raise EditError(
                         f"{fact.name!r} cannot be edited into {model}: {error}"
                     ) from None
-        header = reader.ledger_header(Path(getattr(reader.file, "path", model)).resolve())
+        header = header_of(reader, model)
         old = opened.header["base"]
         if header["base"] == old:
             raise EditError(f"{ledger} is on this very file already (hash {old[:12]})")
