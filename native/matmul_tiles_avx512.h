@@ -57,27 +57,9 @@ static inline void block_of_32(const Panel* p, int b, const int8_t* codes, int w
   }
 }
 
-// Blocks of 32: P neighbouring panels (of `rows` rows) times M tokens.
-template <class F, int P, int M>
-static void panels_of_32(const Panel* p, const Activations& x, int token, int rows, float* y, size_t stride) {
-  const int blocks = x.width / 32;
-  const int8_t* codes = x.codes + size_t(token) * size_t(x.width);
-  const float* scales = x.scales + size_t(token) * size_t(blocks);
-  const int16_t* sums = x.sum32 + size_t(token) * size_t(blocks);
-  alignas(64) int32_t prepared[M][kPrepared];
-  __m512 chain[P][M];
-  for (int i = 0; i < P; i++)
-    for (int m = 0; m < M; m++) chain[i][m] = _mm512_setzero_ps();
-  for (int first = 0; first < blocks; first += kPrepared) {
-    const int count = blocks - first < kPrepared ? blocks - first : kPrepared;
-    if constexpr (F::kOffset || F::kMins)
-      for (int m = 0; m < M; m++) prepare_sums<F>(sums + m * blocks + first, count, prepared[m]);
-    for (int b = 0; b < count; b++)
-      block_of_32<F, P, M>(p, first + b, codes, x.width, scales, prepared[0] + b, chain);
-  }
-  for (int i = 0; i < P; i++)
-    for (int m = 0; m < M; m++) store_rows(y + size_t(m) * stride + i * kLanes, rows - i * kLanes, chain[i][m]);
-}
+using Chain = __m512;
+static inline __m512 zero_chain() { return _mm512_setzero_ps(); }
+#include "panels_of_32.h"
 
 // Blocks of 256: a panel times M tokens; each group's integers are scaled before they are added.
 template <class F, int M>
@@ -113,20 +95,15 @@ static void panel_of_256(const Panel& p, const Activations& x, int token, int ro
   for (int m = 0; m < M; m++) store_rows(y + size_t(m) * stride, rows, chain[m]);
 }
 
-// M tokens times neighbouring panels, of `bytes` each and of so many rows in all.
+// M tokens times neighbouring panels of so many rows in all.
 template <class F, int M>
-static void panels_times(uint8_t* panels, size_t bytes, int rows, const Activations& x, int token, float* y,
-                         size_t stride) {
-  y += size_t(token) * stride;
-  if constexpr (F::kBlock == 32)
-    for (; rows > kLanes; rows -= 2 * kLanes, panels += 2 * bytes, y += 2 * kLanes) {
-      const Panel two[2] = {panel_at<F>(panels, x.width), panel_at<F>(panels + bytes, x.width)};
-      panels_of_32<F, 2, M>(two, x, token, rows, y, stride);
-    }
-  for (; rows > 0; rows -= kLanes, panels += bytes, y += kLanes) {
-    const Panel one = panel_at<F>(panels, x.width);
-    if constexpr (F::kBlock == 32) panels_of_32<F, 1, M>(&one, x, token, rows, y, stride);
-    else panel_of_256<F, M>(one, x, token, rows, y, stride);
+static void panels_times(uint8_t* panels, int rows, const Activations& x, int token, float* y, size_t stride) {
+  if constexpr (F::kBlock == 32) {
+    all_panels_of_32<F, M>(panels, rows, x, token, y, stride);
+  } else {
+    y += size_t(token) * stride;
+    for (; rows > 0; rows -= kLanes, panels += panel_bytes<F>(x.width), y += kLanes)
+      panel_of_256<F, M>(panel_at<F>(panels, x.width), x, token, rows, y, stride);
   }
 }
 
@@ -135,11 +112,10 @@ static void panels_times(uint8_t* panels, size_t bytes, int rows, const Activati
 template <class F>
 static void panels_times_tokens(uint8_t* panels, int rows, const Activations& x, int tokens, float* y, size_t stride,
                                 float*) {
-  const size_t bytes = panel_bytes<F>(x.width);
   for (int t = 0, left; (left = tokens - t) > 0;) {
-    if (left >= 6 && left != 8) panels_times<F, 6>(panels, bytes, rows, x, t, y, stride), t += 6;
-    else if (left >= 4) panels_times<F, 4>(panels, bytes, rows, x, t, y, stride), t += 4;
-    else if (left >= 2) panels_times<F, 2>(panels, bytes, rows, x, t, y, stride), t += 2;
-    else panels_times<F, 1>(panels, bytes, rows, x, t, y, stride), t += 1;
+    if (left >= 6 && left != 8) panels_times<F, 6>(panels, rows, x, t, y, stride), t += 6;
+    else if (left >= 4) panels_times<F, 4>(panels, rows, x, t, y, stride), t += 4;
+    else if (left >= 2) panels_times<F, 2>(panels, rows, x, t, y, stride), t += 2;
+    else panels_times<F, 1>(panels, rows, x, t, y, stride), t += 1;
   }
 }

@@ -113,14 +113,16 @@ static constexpr int kPrepared = 64;  // blocks whose sums are prepared at once:
 // What begins the int16 sums of up to kPrepared blocks of one token, ready to be broadcast: -8 times the sum of a
 // block's activations, half of it in each of the two lanes that make a total. However they wrap around on the way, both
 // end within (11 + 4) * 16 * 127 = 30480.
+template <class F>
 static inline void prepare_sums(const int16_t* sums, int count, int32_t* out) {
   for (int i = 0; i < count; i++) out[i] = int32_t(uint16_t(-4 * sums[i]) * 0x10001u);
 }
 
 // Block b of P panels times M tokens, added to the float chains; `prepared` is [M][kPrepared], already at this block.
-template <int P, int M>
-static inline void block_of_nibbles(const Panel* p, int b, const int8_t* codes, int width, const float* scales,
-                                    const int32_t* prepared, __m256 (&chain)[P][M]) {
+template <class F, int P, int M>
+static inline void block_of_32(const Panel* p, int b, const int8_t* codes, int width, const float* scales,
+                               const int32_t* prepared, __m256 (&chain)[P][M]) {
+  static_assert(kNibblesMinus8<F>);
   __m256i pairs[P][M];
   for (int m = 0; m < M; m++)
     for (int i = 0; i < P; i++) pairs[i][m] = _mm256_set1_epi32(prepared[m * kPrepared]);
@@ -146,42 +148,12 @@ static inline void block_of_nibbles(const Panel* p, int b, const int8_t* codes, 
   }
 }
 
-template <int P, int M>
-static void panels_of_nibbles(const Panel* p, const Activations& x, int token, int rows, float* y, size_t stride) {
-  const int blocks = x.width / 32;
-  const int8_t* codes = x.codes + size_t(token) * size_t(x.width);
-  const float* scales = x.scales + size_t(token) * size_t(blocks);
-  const int16_t* sums = x.sum32 + size_t(token) * size_t(blocks);
-  alignas(32) int32_t prepared[M][kPrepared];
-  __m256 chain[P][M];
-  for (int i = 0; i < P; i++)
-    for (int m = 0; m < M; m++) chain[i][m] = _mm256_setzero_ps();
-  for (int first = 0; first < blocks; first += kPrepared) {
-    const int count = blocks - first < kPrepared ? blocks - first : kPrepared;
-    for (int m = 0; m < M; m++) prepare_sums(sums + m * blocks + first, count, prepared[m]);
-    for (int b = 0; b < count; b++)
-      block_of_nibbles<P, M>(p, first + b, codes, x.width, scales, prepared[0] + b, chain);
-  }
-  for (int i = 0; i < P; i++)
-    for (int m = 0; m < M; m++) {
-      const int some = rows - i * kLanes < kLanes ? rows - i * kLanes : kLanes;
-      store_some8(y + size_t(m) * stride + i * kLanes, chain[i][m], some);
-    }
-}
+// Writes the floats of a panel of which so many rows exist.
+static inline void store_rows(float* y, int rows, __m256 value) { store_some8(y, value, rows < kLanes ? rows : kLanes); }
 
-// M tokens times the panels of `rows` rows.
-template <class F, int M>
-static void panels_of_nibbles_times(uint8_t* panels, int rows, const Activations& x, int token, float* y,
-                                    size_t stride) {
-  const size_t bytes = panel_bytes<F>(x.width);
-  y += size_t(token) * stride;
-  for (; rows > kLanes; rows -= 2 * kLanes, panels += 2 * bytes, y += 2 * kLanes) {
-    const Panel two[2] = {panel_at<F>(panels, x.width), panel_at<F>(panels + bytes, x.width)};
-    panels_of_nibbles<2, M>(two, x, token, rows, y, stride);
-  }
-  const Panel one = panel_at<F>(panels, x.width);
-  if (rows > 0) panels_of_nibbles<1, M>(&one, x, token, rows, y, stride);
-}
+using Chain = __m256;
+static inline __m256 zero_chain() { return _mm256_setzero_ps(); }
+#include "panels_of_32.h"
 
 // The panels of `rows` rows times all tokens; six tokens' sums, a weight and its broadcasts fill the 16 registers.
 template <class F>
@@ -189,8 +161,8 @@ static void panels_times_tokens(uint8_t* panels, int rows, const Activations& x,
                                 float*) {
   if constexpr (kNibblesMinus8<F>) {  // so do the sums and chains of two panels and three tokens
     int t = 0;
-    for (; t + 3 <= tokens; t += 3) panels_of_nibbles_times<F, 3>(panels, rows, x, t, y, stride);
-    for (; t < tokens; t++) panels_of_nibbles_times<F, 1>(panels, rows, x, t, y, stride);
+    for (; t + 3 <= tokens; t += 3) all_panels_of_32<F, 3>(panels, rows, x, t, y, stride);
+    for (; t < tokens; t++) all_panels_of_32<F, 1>(panels, rows, x, t, y, stride);
     return;
   }
   constexpr int M = F::kBlock == 32 ? 6 : 4;
