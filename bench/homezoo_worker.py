@@ -83,6 +83,10 @@ class Homezoo:
             self._compute([(s, [token]) for s, token in zip(self.sequences, step, strict=True)])
         return time.perf_counter() - start
 
+    def reads(self, threads: int) -> float:
+        """Bytes/s that plain reads get from memory right now."""
+        return _native.limits(_native.Threads(threads), 0.2)[0]
+
     def greedy(self, tokens: list[int], count: int) -> list[int]:
         """The `count` likeliest tokens after these, one after another."""
         sequence = self.sequences[0]
@@ -117,4 +121,5 @@ if __name__ == "__main__":
     else:
         side = Homezoo()
         names = ("open", "close", "adapters", "tokenize", "prefill", "decode", "greedy", "logits")
+        names += ("reads",)
         serve({name: getattr(side, name) for name in names} | {"private_bytes": private_bytes})

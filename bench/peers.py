@@ -6,7 +6,8 @@
 
 llama.cpp is llama-cpp-python from PyPI, built for this CPU in an environment of its own. Each side
 computes in a process of its own that sleeps while the other is timed; the two take turns at going
-first. Printed are medians of the pairs, and ours by theirs. `--kernels avx2` keeps both sides to
+first. Printed are medians of the pairs, and ours by theirs; beside decoding, what the memory gave
+to plain reads after each pair, since neighbours on the host share it. `--kernels avx2` keeps both sides to
 what CPUs without AVX-512 have, each built for it.
 """
 
@@ -17,7 +18,7 @@ import statistics
 import subprocess
 import sys
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from peer_environment import (
     find_peer,
     options_for,
 )
-from worker import WorkerError
+from worker import WorkerError, our_worker
 
 from homezoo import _native
 from homezoo.run.backend import default_threads
@@ -56,6 +57,7 @@ class Result:
     ours_samples: list[float]
     theirs_samples: list[float]
     fork: float | None = None  # of --llama-bench
+    reads_samples: list[float] = field(default_factory=list)  # bytes/s of memory after each pair
 
 
 def compare(measure: Measure, setting: Setting, fork: Path | None) -> Result:
@@ -66,10 +68,15 @@ def compare(measure: Measure, setting: Setting, fork: Path | None) -> Result:
             for sample in samples.values():
                 sample()
         taken: dict[str, list[float]] = {side: [] for side in samples}
+        bound_by_memory = measure.name == "decode"
+        memory = stack.enter_context(our_worker()) if bound_by_memory else None
+        reads = []
         for pair in range(setting.pairs):
             order = list(samples) if pair % 2 == 0 else list(samples)[::-1]
             for side in order:
                 taken[side].append(samples[side]())
+            if memory:
+                reads.append(memory.ask("reads", threads=setting.threads))
     ours, theirs = (statistics.median(taken[side]) for side in ("ours", "theirs"))
     return Result(
         measure.name,
@@ -82,6 +89,7 @@ def compare(measure: Measure, setting: Setting, fork: Path | None) -> Result:
         taken["ours"],
         taken["theirs"],
         time_fork(fork, measure, setting) if fork else None,
+        reads,
     )
 
 
@@ -148,7 +156,9 @@ def show(result: Result, file_bytes: int) -> None:
     line = f"{result.measure:12} {result.model:22} {result.ours:9.4g} {result.theirs:9.4g}"
     line += f" {result.ratio:6.2f}  {result.unit}" + " (less is better)" * (result.best == "less")
     if result.measure == "decode":
-        line += f"; {result.ours * file_bytes / 1e9:.1f} GB/s of the file"
+        line += f"; {result.ours * file_bytes / 1e9:.1f} GB/s of the file, memory gave "
+        low, high = min(result.reads_samples) / 1e9, max(result.reads_samples) / 1e9
+        line += f"{statistics.median(result.reads_samples) / 1e9:.1f} ({low:.0f} to {high:.0f})"
     if result.fork is not None:
         line += f"; fork {result.fork:.4g}, ratio {result.ours / result.fork:.2f}"
     low, high = min(result.ours_samples), max(result.ours_samples)
