@@ -7,8 +7,8 @@
 llama.cpp is llama-cpp-python from PyPI, built for this CPU in an environment of its own. Each side
 computes in a process of its own that sleeps while the other is timed; the two take turns at going
 first. Printed are medians of the pairs, and ours by theirs; beside decoding, what the memory gave
-to plain reads after each pair, since neighbours on the host share it. `--kernels avx2` keeps both sides to
-what CPUs without AVX-512 have, each built for it.
+to plain reads after each pair, since neighbours on the host share it. `--kernels avx2` keeps both
+sides to what CPUs without AVX-512 have, each built for it.
 """
 
 import argparse
