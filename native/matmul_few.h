@@ -6,9 +6,12 @@ static inline void rows4(const uint8_t* rows, size_t pitch, const Activations& x
                          size_t stride) {
 #ifdef HOMEZOO_AVX512
   if constexpr (std::is_same_v<F, Q4_0>) {
-    if (x.width % 128 == 0) return rows4_by_4_blocks<F, M>(rows, pitch, x, token, y, stride);
+    if (x.width % 128 == 0)
+      return fetched_linearly(pitch) ? rows4_by_4_blocks<F, M, true>(rows, pitch, x, token, y, stride)
+                                     : rows4_by_4_blocks<F, M, false>(rows, pitch, x, token, y, stride);
   } else if constexpr (std::is_same_v<F, Q4_K> || std::is_same_v<F, Q5_K> || std::is_same_v<F, Q6_K>) {
-    return rows4_by_block<F, M>(rows, pitch, x, token, y, stride);
+    return fetched_linearly(pitch) ? rows4_by_block<F, M, true>(rows, pitch, x, token, y, stride)
+                                   : rows4_by_block<F, M, false>(rows, pitch, x, token, y, stride);
   }
 #endif
   if constexpr (F::kBlock == 32) rows4_of_32<F, M>(rows, pitch, x, token, y, stride);

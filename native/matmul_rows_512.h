@@ -6,11 +6,38 @@
 // measured best on Zen 5: 20 to 40 % over 4 KB), and it stays a part of the smallest first-level cache, 32 KB.
 static constexpr size_t kAhead = 12 * 1024;
 
-// Rows lie one after another: `done` of `bytes` that this loop has read before stand for as many ahead.
-static inline void fetch_ahead(const uint8_t* rows, size_t done, int bytes) {
-  for (int line = 0; line < bytes; line += 64)
-    _mm_prefetch(reinterpret_cast<const char*>(rows + kAhead + done + line), _MM_HINT_T0);
-}
+// Fetches what a loop over four neighbouring rows will read, kStep bytes of each at a time. Short rows: line after line as
+// they lie. Where the fourth row begins beyond kAhead that would come too late for it (a third slower at 11,008 columns):
+// there a step of each row, and behind the rows' end the four rows after them.
+template <int kStep, bool kLinear>
+class FetchAhead {
+ public:
+  FetchAhead(const uint8_t* rows, size_t pitch) : pitch_(pitch) {
+    at_ = rows + (kLinear ? kAhead : kAhead / 4 / kStep * kStep);
+    left_ = pitch - kAhead / 4 / kStep * kStep;
+  }
+  void next() {
+    if constexpr (kLinear) {
+      fetch<4 * kStep>(at_);
+      at_ += 4 * kStep;
+    } else {
+      for (int r = 0; r < 4; r++) fetch<kStep>(at_ + size_t(r) * pitch_);
+      at_ += kStep, left_ -= kStep;
+      if (left_ == 0) at_ += 3 * pitch_, left_ = pitch_;
+    }
+  }
+
+ private:
+  template <int bytes>
+  static void fetch(const uint8_t* p) {
+#pragma GCC unroll 16
+    for (int line = 0; line < bytes; line += 64) _mm_prefetch(reinterpret_cast<const char*>(p + line), _MM_HINT_T0);
+  }
+  const uint8_t* at_;
+  size_t pitch_, left_;
+};
+
+static inline bool fetched_linearly(size_t pitch) { return 3 * pitch <= kAhead; }
 
 static inline __m512i load512(const void* p) { return _mm512_loadu_si512(p); }
 
@@ -32,14 +59,18 @@ static inline __m512i spread4(__m128i a) {
   return _mm512_permutexvar_epi32(which, _mm512_castsi128_si512(a));
 }
 
+static inline __m512i lanes_of(__m128i a, __m128i b, __m128i c, __m128i d) {
+  const __m512i first = _mm512_castsi256_si512(_mm256_inserti128_si256(_mm256_castsi128_si256(a), b, 1));
+  return _mm512_inserti32x4(_mm512_inserti32x4(first, c, 2), d, 3);
+}
+
 // Nibbles of four neighbouring blocks of a row, one block a lane.
 template <class F>
 static inline __m512i nibbles_of4(const uint8_t* p) {
   const auto at = [&](int b) {
     return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + b * F::kBytes + F::kNibbles));
   };
-  const __m512i first = _mm512_castsi256_si512(_mm256_inserti128_si256(_mm256_castsi128_si256(at(0)), at(1), 1));
-  return _mm512_inserti32x4(_mm512_inserti32x4(first, at(2), 2), at(3), 3);
+  return lanes_of(at(0), at(1), at(2), at(3));
 }
 
 // Scales of four blocks of four rows, lane b dword r: halves, F::kBytes apart at the beginning of each block.
@@ -57,7 +88,7 @@ static inline __m512 scales_of4x4(const uint8_t* p, size_t pitch) {
 }
 
 // Blocks of 32 codes in 16 bytes, without minima; the width is a multiple of four blocks.
-template <class F, int M>
+template <class F, int M, bool kLinear>
 static void rows4_by_4_blocks(const uint8_t* rows, size_t pitch, const Activations& x, int token, float* y,
                               size_t stride) {
   const int blocks = x.width / 32;
@@ -65,11 +96,12 @@ static void rows4_by_4_blocks(const uint8_t* rows, size_t pitch, const Activatio
   const float* scales = x.scales + size_t(token) * size_t(blocks);
   const int16_t* sums = x.sum32 + size_t(token) * size_t(blocks);
   const __m512i mask = _mm512_set1_epi8(15);
+  FetchAhead<4 * F::kBytes, kLinear> ahead(rows, pitch);
   __m128 chain[M];
   for (int m = 0; m < M; m++) chain[m] = _mm_setzero_ps();
   for (int b = 0; b < blocks; b += 4) {
     const uint8_t* p = rows + size_t(b) * F::kBytes;
-    fetch_ahead(rows, size_t(b) * 4 * F::kBytes, 16 * F::kBytes);
+    ahead.next();
     __m512i low[4], high[4];
     for (int r = 0; r < 4; r++) {
       const __m512i n = nibbles_of4<F>(p + size_t(r) * pitch);
@@ -144,24 +176,54 @@ static inline void activations_of_256(const int8_t* a, __m512i* out) {
   }
 }
 
-// Group scales for the dwords of codes_of_256, each an int16 below sixteen zeros, and `minima` as in Groups.
+// Packed group scales of a block in each of four rows, a row a lane: eight bytes of scales, eight of minima. Q4_K and
+// Q5_K, see groups_of_12_bytes.
+template <class F>
+static inline __m512i groups_of4(const uint8_t* p, size_t pitch) {
+  const auto at = [&](int r) {  // the four bytes behind them belong to the block too
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + size_t(r) * pitch + F::kPacked12));
+  };
+  const __m512i v = lanes_of(at(0), at(1), at(2), at(3));
+  const __m512i shift = _mm512_broadcast_i32x4(_mm_setr_epi32(0, 4, 0, 4));
+  const __m512i last = _mm512_srlv_epi32(_mm512_shuffle_epi32(v, _MM_PERM_CCCC), shift);
+  const __m512i first4 = _mm512_and_si512(v, _mm512_set1_epi8(0x3f));
+  const __m512i last4 = _mm512_or_si512(_mm512_and_si512(last, _mm512_set1_epi8(15)),
+                                        _mm512_and_si512(_mm512_srli_epi16(v, 2), _mm512_set1_epi8(0x30)));
+  return _mm512_shuffle_epi32(_mm512_unpacklo_epi64(first4, last4), _MM_PERM_DBCA);
+}
+
+// Group scales of a row for the dwords of codes_of_256, each an int16 below sixteen zeros.
+static inline void scales_of_row(__m512i groups, int row, __m512i* out) {
+  const __m512i half = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 2, 2, 2, 2, 2, 2);
+  const __m512i lane = _mm512_broadcast_i32x4(_mm_set_epi64x(2 * row + 1, 2 * row));
+  const __m512i own = _mm512_permutexvar_epi64(lane, groups);
+  for (int j = 0; j < 4; j++) {
+    const __m512i pick = _mm512_or_si512(half, _mm512_set1_epi32(int(0x80808000) + j / 2 * 4 + j % 2));
+    out[j] = _mm512_shuffle_epi8(own, pick);
+  }
+}
+
+// Minima of the groups of four rows times the sums of activations, a row a lane of the result.
+static inline __m128i minima_of4(__m512i groups, const int16_t* sum32) {
+  const __m128i words = _mm_setr_epi8(8, -1, 9, -1, 10, -1, 11, -1, 12, -1, 13, -1, 14, -1, 15, -1);
+  const __m512i minima = _mm512_shuffle_epi8(groups, _mm512_broadcast_i32x4(words));
+  const __m512i sums = _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(sum32)));
+  const __m512i four = _mm512_madd_epi16(minima, sums);
+  const __m512i two = _mm512_add_epi32(four, _mm512_shuffle_epi32(four, _MM_PERM_BADC));
+  const __m512i one = _mm512_add_epi32(two, _mm512_shuffle_epi32(two, _MM_PERM_CDAB));
+  const __m512i first = _mm512_setr_epi32(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+  return _mm512_castsi512_si128(_mm512_permutexvar_epi32(first, one));
+}
+
+// Group scales of a block of Q6_K as scales_of_row has them, and scale * offset of its sixteen groups.
 template <class F>
 static inline __m256i scales_of_256(const uint8_t* b, __m512i* out) {
-  const __m512i pair = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 2, 2, 2, 2, 2, 2);
   const __m512i four = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
-  if constexpr (F::kGroup == 32) {
-    const Groups groups = groups_of<F>(b);
-    const __m512i dwords = _mm512_castsi256_si512(_mm256_cvtepu16_epi32(_mm256_castsi256_si128(groups.scales)));
-    for (int j = 0; j < 4; j++)
-      out[j] = _mm512_permutexvar_epi32(_mm512_add_epi32(pair, _mm512_set1_epi32(j / 2 * 4 + j % 2)), dwords);
-    return groups.minima;
-  } else {
-    const __m256i words = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(b + F::kScales)));
-    const __m512i dwords = _mm512_cvtepu16_epi32(words);
-    for (int j = 0; j < 4; j++)
-      out[j] = _mm512_permutexvar_epi32(_mm512_add_epi32(four, _mm512_set1_epi32(4 * j)), dwords);
-    return _mm256_mullo_epi16(words, _mm256_set1_epi16(F::kOffset));
-  }
+  const __m256i words = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(b + F::kScales)));
+  const __m512i dwords = _mm512_cvtepu16_epi32(words);
+  for (int j = 0; j < 4; j++)
+    out[j] = _mm512_permutexvar_epi32(_mm512_add_epi32(four, _mm512_set1_epi32(4 * j)), dwords);
+  return _mm256_mullo_epi16(words, _mm256_set1_epi16(F::kOffset));
 }
 
 // The scales of a block in four rows, and those of its minima where it has them: they lie side by side.
@@ -180,32 +242,37 @@ static inline void scales_and_minima(const uint8_t* p, size_t pitch, __m128& d, 
 }
 
 // Blocks of 256 whose dots of four codes fit an int16 (4 * 63 * 127 = 32004): a second dot product scales them.
-template <class F, int M>
+template <class F, int M, bool kLinear>
 static void rows4_by_block(const uint8_t* rows, size_t pitch, const Activations& x, int token, float* y,
                            size_t stride) {
   const int blocks = x.width / 256;
+  FetchAhead<F::kBytes, kLinear> ahead(rows, pitch);
   __m128 chain[M];
   for (int m = 0; m < M; m++) chain[m] = _mm_setzero_ps();
   for (int b = 0; b < blocks; b++) {
-    __m512i a[M][4], total[4][M], minima[4][M];
+    __m512i a[M][4], total[4][M], groups;
     for (int m = 0; m < M; m++)
       activations_of_256<F>(x.codes + size_t(token + m) * size_t(x.width) + 256 * b, a[m]);
     const uint8_t* p = rows + size_t(b) * F::kBytes;
-    fetch_ahead(rows, size_t(b) * 4 * F::kBytes, 4 * F::kBytes);
+    ahead.next();
+    if constexpr (F::kMins) groups = groups_of4<F>(p, pitch);
 #pragma GCC unroll 4
     for (int r = 0; r < 4; r++) {
       const uint8_t* block = p + size_t(r) * pitch;
       __m512i u[4], s[4];
+      __m256i offsets;
       codes_of_256<F>(block, u);
-      const __m256i mins = scales_of_256<F>(block, s);
+      if constexpr (F::kMins) scales_of_row(groups, r, s);
+      else offsets = scales_of_256<F>(block, s);
       for (int m = 0; m < M; m++) {
-        const size_t t = size_t(token + m);
         __m512i sum = _mm512_setzero_si512();
         for (int j = 0; j < 4; j++)
           sum = _mm512_dpwssd_epi32(sum, _mm512_dpbusd_epi32(_mm512_setzero_si512(), u[j], a[m][j]), s[j]);
-        minima[r][m] = _mm512_zextsi256_si512(minima_of<F>(mins, x.sum16 + t * size_t(x.width / 16) + 16 * b,
-                                                           x.sum32 + t * size_t(x.width / 32) + 8 * b));
-        total[r][m] = F::kMins ? sum : _mm512_sub_epi32(sum, minima[r][m]);
+        if constexpr (!F::kMins) {
+          const int16_t* sum16 = x.sum16 + size_t(token + m) * size_t(x.width / 16) + 16 * b;
+          sum = _mm512_sub_epi32(sum, _mm512_zextsi256_si512(minima_of<F>(offsets, sum16, nullptr)));
+        }
+        total[r][m] = sum;
       }
     }
     __m128 d, low;
@@ -215,9 +282,9 @@ static void rows4_by_block(const uint8_t* rows, size_t pitch, const Activations&
       const __m128i sum = sum_of_lanes(sums_in_lanes(total[0][m], total[1][m], total[2][m], total[3][m]));
       chain[m] = _mm_fmadd_ps(_mm_cvtepi32_ps(sum), _mm_mul_ps(d, scale), chain[m]);
       if constexpr (F::kMins) {
-        const __m512i lanes = sums_in_lanes(minima[0][m], minima[1][m], minima[2][m], minima[3][m]);
-        const __m128i minus = _mm_sub_epi32(_mm_setzero_si128(), _mm512_castsi512_si128(lanes));
-        chain[m] = _mm_fmadd_ps(_mm_cvtepi32_ps(minus), _mm_mul_ps(low, scale), chain[m]);
+        const __m128i minima = minima_of4(groups, x.sum32 + size_t(token + m) * size_t(x.width / 32) + 8 * b);
+        const __m128 minus = _mm_cvtepi32_ps(_mm_sub_epi32(_mm_setzero_si128(), minima));
+        chain[m] = _mm_fmadd_ps(minus, _mm_mul_ps(low, scale), chain[m]);
       }
     }
   }
