@@ -113,14 +113,19 @@ class TailOps(WatchingOps):
     """The operations for the last tokens of sequences whose beginnings a first pass has read."""
 
     def __init__(
-        self, first: FirstPass, starts: Items[int], head_width: int, products: FrozenProducts
-    ) -> None:
-        """`starts`: for each sequence the first position to compute again."""
+        self, first: FirstPass, starts: Items[int], head_width: int, products: FrozenProducts,
+        chosen: np.ndarray | None = None,
+    ) -> None:  # fmt: skip
+        """`starts`: for each sequence the first position to compute again.
+
+        `chosen` are the sequences to compute, ascending; by default all.
+        """
         whole = first.batch
-        counts = np.bincount(whole.sequences, minlength=len(starts))
-        begin = first.starts + np.asarray(starts)
+        some = np.arange(len(starts)) if chosen is None else chosen
+        counts = np.bincount(whole.sequences, minlength=len(starts))[some]
+        begins, from_there = first.starts[some], np.asarray(starts)[some]
         rows = np.concatenate([np.arange(b, e) for b, e in zip(
-            begin, first.starts + counts, strict=True)])  # fmt: skip
+            begins + from_there, begins + counts, strict=True)])  # fmt: skip
         batch = Batch(
             whole.tokens[rows], whole.positions[rows], whole.sequences[rows], whole.blocks,
             np.arange(len(rows), dtype=np.int32),
@@ -128,7 +133,7 @@ class TailOps(WatchingOps):
         super().__init__(batch, head_width, products)
         self.rows = rows  # int64 [T'], each tail token's row in the first pass
         self._kept_before = first.kept
-        self._index(whole, first.starts, counts, np.asarray(starts), rows)
+        self._index(len(whole.tokens), begins, counts, from_there)
 
     def _arrange(self, batch: BatchArrays) -> None:
         """Tails are no whole sequences; `attention` finds its own way."""
@@ -138,13 +143,12 @@ class TailOps(WatchingOps):
         return int(np.searchsorted(self.rows, row))
 
     def _index(
-        self, whole: Batch, begins: np.ndarray, counts: np.ndarray, starts: np.ndarray,
-        rows: np.ndarray,
-    ) -> None:  # fmt: skip
+        self, total: int, begins: np.ndarray, counts: np.ndarray, starts: np.ndarray
+    ) -> None:
         """Where keys and queries of each sequence stand, padded: [S, L] and [S, M]."""
         import torch
 
-        total, tails = len(whole.tokens), counts - starts
+        tails = counts - starts
         before = np.cumsum(tails) - tails  # of each sequence's first tail token
         places = np.arange(counts.max())[None, :]  # [1, L]
         keys = np.where(

@@ -34,10 +34,28 @@ class Problem:
             states=[layer, layer + 1],
             keeps=True,
         )
-        starts = [min(position for position, _ in path.written) for path in paths]
-        self.ops = TailOps(self.first, starts, self.model.config.head_width, reader.products)
+        self._products = reader.products
+        self._starts = [min(position for position, _ in path.written) for path in paths]
         self._number(plans)
-        self._entering = self.first.states[layer][torch.from_numpy(self.ops.rows)]
+        self.narrow(np.ones(len(plans), bool))
+
+    def narrow(self, facts: np.ndarray) -> None:
+        """From now on only these facts [F, bool] are computed; losses of the others are 0."""
+        import torch
+
+        chosen = np.flatnonzero(facts[self._sequence_owners])
+        self.ops = TailOps(
+            self.first, self._starts, self.model.config.head_width, self._products, chosen
+        )
+        self._entering = self.first.states[self.layer][torch.from_numpy(self.ops.rows)]
+        written = facts[self.owners[self.units]]
+        self._added = torch.tensor([self.ops.place(row) for row in self.rows[written]])
+        self._units = torch.from_numpy(self.units[written])
+        wanted = facts[self.question_owners[self._wanted_questions]]
+        self._asked = torch.tensor([self.ops.place(row) for row in self._wanted_rows[wanted]])
+        self._questions = torch.from_numpy(self._wanted_questions[wanted])
+        keep = torch.from_numpy(wanted)
+        self._tokens, self._shares, self._entropy = (x[keep] for x in self._targets)
 
     def _number(self, plans: Items[Plan]) -> None:
         """Units, questions and facts get numbers; rows get theirs."""
@@ -46,6 +64,7 @@ class Problem:
         added, units, bare, asked, questions, targets = [], [], [], [], [], []
         owners: list[int] = []
         question_owners: list[int] = []
+        sequence_owners: list[int] = []
         sequence = 0
         for fact, plan in enumerate(plans):
             unit0, question0 = len(owners), len(question_owners)
@@ -58,6 +77,7 @@ class Problem:
                     asked.append(self.first.row(sequence, position))
                     questions.append(question0 + question)
                     targets.append(target)
+                sequence_owners.append(fact)
                 sequence += 1
             owners += [fact] * len(plan.sites)
             count = 1 + max(q for path in plan.paths for _, q, _ in path.wanted)
@@ -65,14 +85,12 @@ class Problem:
         self.rows, self.units = np.array(added), np.array(units)
         self.bare = np.array(bare)
         self.owners, self.question_owners = np.array(owners), np.array(question_owners)
-        place = [self.ops.place(row) for row in added]
-        self._added = torch.tensor(place)
-        self._units = torch.from_numpy(self.units)
-        self._asked = torch.tensor([self.ops.place(row) for row in asked])
-        self._questions = torch.tensor(questions)
-        self._tokens, self._shares, entropy = _padded(targets)
-        self._entropy = entropy
-        self._rows_of = torch.bincount(self._questions, minlength=len(question_owners))
+        self._sequence_owners = np.array(sequence_owners)
+        self._wanted_rows, self._wanted_questions = np.array(asked), np.array(questions)
+        self._targets = _padded(targets)
+        self._rows_of = torch.bincount(
+            torch.from_numpy(self._wanted_questions), minlength=len(question_owners)
+        )
 
     def losses(self, residuals: Any) -> Any:
         """KL of what is wanted and what is said, in nats, mean over contexts: [questions].

@@ -24,6 +24,7 @@ GROUP_TOKENS = 4096  # read at once: what is kept of them stays below some 300 M
 KEPT_BYTES = 512 << 20  # of keys and values that one group may keep
 _BETAS = 0.9, 0.999  # of Adam (Kingma and Ba 2015)
 _TINY = 1e-12
+_NARROWED = 0.8  # share of the computed facts that still moves, at which the others are left out
 # Lengths of a draft's residual to try, in units of the state's.
 _DRAFT_LENGTHS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
 
@@ -101,15 +102,18 @@ def _proposals(
     first, second = torch.zeros_like(values), torch.zeros_like(values)
     step = settings.rate * length / width**0.5
     facts = int(owners.max()) + 1
+    active = torch.ones(facts, dtype=torch.bool)
+    computed = facts  # of them; what has come to its end is left out, a few facts at a time
+    known = torch.zeros(len(asked), dtype=torch.float64)
     for number in range(1, settings.steps + 2):
         free = values.clone().requires_grad_(number <= settings.steps)
         losses = problem.losses(free)
-        yield values.clone(), losses.detach()
-        worst = torch.zeros(facts, dtype=torch.float64).scatter_reduce(
-            0, asked, losses.detach(), "amax"
-        )
-        active = worst >= settings.stop  # [F]
-        if not active.any() or number > settings.steps:
+        known = torch.where(active[asked], losses.detach(), known)
+        yield values.clone(), known
+        worst = torch.zeros(facts, dtype=torch.float64).scatter_reduce(0, asked, known, "amax")
+        active = worst >= settings.stop  # [F]; who is done moves no more, and stays done
+        left = int(active.sum())
+        if not left or number > settings.steps:
             return
         ratio = (free / length).square().sum(1)
         total = losses[active[asked]].sum() + settings.decay * ratio[active[owners]].sum()
@@ -126,6 +130,9 @@ def _proposals(
         values = torch.where(moving, values - step * direction, values).float()
         scale = (settings.clamp * length / values.double().norm(dim=1, keepdim=True)).clamp(max=1)
         values = (values * scale).float()
+        if left <= _NARROWED * computed:
+            problem.narrow(active.numpy())
+            computed = left
 
 
 def _drafts(problem: Problem, slope: Any, length: Any) -> Iterator[tuple[Any, Any]]:
