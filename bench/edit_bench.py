@@ -12,13 +12,14 @@ from homezoo.edit.ask import Asker, Pair
 from homezoo.edit.build import deltas_of
 from homezoo.edit.fact_record import Unit
 from homezoo.edit.facts import Fact
-from homezoo.edit.fit import Wishes, fit_profile
+from homezoo.edit.fit import fit_profile
 from homezoo.edit.grade import Case, grade, make_cases, question
 from homezoo.edit.profile import Measured
 from homezoo.edit.reader import Reader
 from homezoo.edit.relations import Relations, read_relations
 from homezoo.edit.solve import Update
 from homezoo.edit.sweep import find_all, trial_edits
+from homezoo.edit.wishes import Wishes
 from homezoo.formats.gguf_read import GGUFFile
 from homezoo.zoo.quantize import quantize_file
 

@@ -18,13 +18,14 @@ from homezoo.edit import covariance
 from homezoo.edit.build import capacity, make_adapter, solve_units
 from homezoo.edit.complete import complete
 from homezoo.edit.facts import Fact
-from homezoo.edit.fit import Wishes, fit_profile, with_settings
+from homezoo.edit.fit import fit_profile, with_settings
 from homezoo.edit.ledger import Ledger
 from homezoo.edit.profile import load_profile, save_profile
 from homezoo.edit.reader import Reader
 from homezoo.edit.relations import parse_relations
 from homezoo.edit.spent import Spent
 from homezoo.edit.targets import SearchSettings
+from homezoo.edit.wishes import Wishes
 from homezoo.formats.adapter_file import write_adapter
 from homezoo.formats.gguf_read import GGUFFile
 

@@ -21,11 +21,12 @@ from edit_trained import fine_tuned, local_fine_tuned, lora
 from homezoo.edit.ask import Pair
 from homezoo.edit.build import deltas_of, solve_units
 from homezoo.edit.facts import Fact
-from homezoo.edit.fit import Wishes, with_settings
+from homezoo.edit.fit import with_settings
 from homezoo.edit.grade import Case
 from homezoo.edit.profile import Measured
 from homezoo.edit.solve import Update, regular, solve
 from homezoo.edit.targets import SearchSettings
+from homezoo.edit.wishes import Wishes
 from homezoo.models.linear import Delta
 
 Deltas = dict[str, Pair]
@@ -45,7 +46,9 @@ def sequential(bench: Bench, edits: Sequence[Fact], method: str, batches: int) -
 
     Without history, but for AlphaEdit, whose method has one.
     """
-    measured = with_settings(bench.measured, method="memit", strength=MEMIT, protected=0.0)
+    measured = with_settings(
+        bench.measured, method="memit", strength=MEMIT, protected=0.0, gain=1.0
+    )
     (layer,) = measured.profile.layers
     linear = bench.reader.model.linears()[f"blk.{layer}.ffn_down"]
     width = bench.reader.model.config.width
@@ -82,7 +85,7 @@ def in_context(bench: Bench, edits: Sequence[Fact], cases: Sequence[Case]) -> li
 
 def rivals(bench: Bench, measured: Measured, seconds: float) -> dict[str, Callable]:
     """Name to what gives deltas for edits. `seconds` is what ours took, its profile included."""
-    plain = with_settings(measured, strength=MEMIT, protected=0.0)
+    plain = with_settings(measured, strength=MEMIT, protected=0.0, gain=1.0)
     draft = with_settings(measured, search=SearchSettings("draft"))
 
     def by(method: str) -> Callable[[Sequence[Fact]], Deltas]:

@@ -17,8 +17,8 @@ import torch
 from edit_bench import MODEL, Bench
 
 from homezoo.edit.complete import assemble
-from homezoo.edit.fit import Wishes
 from homezoo.edit.ledger import Ledger
+from homezoo.edit.wishes import Wishes
 from homezoo.formats.adapter_file import write_adapter
 
 

@@ -19,10 +19,11 @@ from edit_bench import Bench, describe, file_of, fixed_by, head, show
 from homezoo.edit.build import WARN_CAPACITY, capacity, deltas_of, make_adapter, solve_units
 from homezoo.edit.fact_record import Unit
 from homezoo.edit.facts import Fact
-from homezoo.edit.fit import Wishes, with_settings
+from homezoo.edit.fit import with_settings
 from homezoo.edit.profile import Measured
 from homezoo.edit.sweep import sweep
 from homezoo.edit.targets import SearchSettings
+from homezoo.edit.wishes import Wishes
 from homezoo.errors import EditError
 from homezoo.formats.adapter_file import read_adapter, write_adapter
 from homezoo.formats.block_types import BlockType
@@ -34,7 +35,7 @@ FEWEST_PLANNED = 10  # λ of a single edit is that of so many
 def chosen(bench: Bench, count: int) -> Measured:
     """The profile with λ and protection as its own trial edits choose them for `count` facts."""
     planned = max(count, FEWEST_PLANNED)
-    return sweep(bench.reader, bench.measured, bench.relations, planned, None, None,
+    return sweep(bench.reader, bench.measured, bench.relations, Wishes(planned=planned),
                  lambda *_: None)  # fmt: skip
 
 
@@ -82,8 +83,9 @@ class Row:
         """What a build would say, the settings, and the time of a fact."""
         warned = "refused without --force" if self.refused else (
             "warned" if self.rho > WARN_CAPACITY else "")  # fmt: skip
-        settings = sorted({(m.profile.strength, m.profile.protected) for _, m, _, _ in self.parts})
-        shown = ", ".join(f"λ {force:g}/{weight:g}" for force, weight in settings)
+        settings = sorted({(m.profile.strength, m.profile.protected, m.profile.gain)
+                           for _, m, _, _ in self.parts})  # fmt: skip
+        shown = ", ".join(f"λ {force:g}/{weight:g}·{gain:g}" for force, weight, gain in settings)
         lost = float(np.mean([unit.loss_after for *_, units in self.parts for unit in units]))
         return "; ".join(filter(None, [
             f"ρ {self.rho:.3f}", warned, shown, f"{self.milliseconds:.0f} ms a fact",

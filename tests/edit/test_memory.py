@@ -18,7 +18,8 @@ from pathlib import Path
 from homezoo.edit import covariance
 from homezoo.edit.complete import assemble
 from homezoo.edit.facts import Fact
-from homezoo.edit.fit import Wishes, fit_profile
+from homezoo.edit.fit import fit_profile
+from homezoo.edit.wishes import Wishes
 from homezoo.edit.ledger import Ledger
 from homezoo.edit.profile import load_profile, save_profile
 from homezoo.edit.reader import Reader

@@ -14,7 +14,7 @@ from homezoo.edit.intervals import Rate
 from homezoo.edit.localise import choose
 from homezoo.edit.profile import Measured, Profile, Protected, load_profile, save_profile
 from homezoo.edit.reader import Reader
-from homezoo.edit.sweep import overall
+from homezoo.edit.sweep import Trial, choose_gain, overall
 from homezoo.errors import EditError, OptionError
 from homezoo.formats.gguf_read import GGUFFile
 
@@ -61,7 +61,7 @@ def test_a_profile_comes_back_as_it_was(tmp_path: Path) -> None:
 
 def test_units_are_computed_anew_for_what_changes_them_only() -> None:
     profile = measured().profile
-    assert profile.units_id == replace(profile, strength=9.0, protected=1.0).units_id
+    assert profile.units_id == replace(profile, strength=9.0, protected=1.0, gain=2.0).units_id
     assert profile.units_id != replace(profile, contexts=("x",)).units_id
     assert profile.units_id != replace(profile, layers=(2,)).units_id
 
@@ -70,6 +70,12 @@ def test_order_of_units_leaves_no_trace() -> None:
     units = [unit(n) for n in range(6)]
     one, other = (solve_units(part, measured())[1] for part in (units, units[::-1]))
     assert one.a.tobytes() == other.a.tobytes() and one.b.tobytes() == other.b.tobytes()
+
+
+def test_a_gain_writes_longer_residuals_and_nothing_else() -> None:
+    units = [unit(n) for n in range(6)]
+    plain, twice = (solve_units(units, measured(gain=gain))[1] for gain in (1.0, 2.0))
+    np.testing.assert_allclose(twice.b @ twice.a, 2 * (plain.b @ plain.a), rtol=1e-9, atol=1e-12)
 
 
 def test_to_retract_is_to_have_never_written() -> None:
@@ -141,6 +147,7 @@ def test_where_to_write() -> None:
 def test_settings_of_a_profile_are_checked() -> None:
     for change, message in (({"position": "middle"}, "position is 'middle'"),
                             ({"strength": 0.0}, "strength is 0"), ({"layers": ()}, "layers are"),
+                            ({"gain": 0.0}, "gain is 0"),
                             ({"method": "magic"}, "method is 'magic'")):  # fmt: skip
         with pytest.raises(OptionError, match=message):
             replace(measured().profile, **change)
@@ -194,3 +201,12 @@ def test_what_was_to_be_written_counts_twice_as_much_as_what_must_stay() -> None
     assert mean(90, 80) > mean(80, 90)
     assert mean(100, 100) == pytest.approx(1.0)
     assert mean(0, 100) == 0
+
+
+def test_of_the_gains_that_grade_best_the_middle_is_taken() -> None:
+    def trial(gain: float, score: float) -> Trial:
+        return Trial(score, measured(gain=gain).profile, {}, {})
+
+    graded = [trial(1.5, 1.0), trial(1.0, 0.9), trial(2.0, 0.9995), trial(2.5, 0.9999)]
+    assert choose_gain(graded).profile.gain == 2.0
+    assert choose_gain(graded[:2]).profile.gain == 1.5

@@ -8,10 +8,11 @@ from homezoo.compare.prepared import EDITING, Prepared, Settings
 from homezoo.edit.canaries import check_canaries
 from homezoo.edit.complete import Assembled, assemble
 from homezoo.edit.facts import Fact
-from homezoo.edit.fit import Wishes, fit_profile
+from homezoo.edit.fit import fit_profile
 from homezoo.edit.ledger import Ledger
 from homezoo.edit.profile import Measured, load_profile, save_profile
 from homezoo.edit.reader import Reader
+from homezoo.edit.wishes import Wishes
 from homezoo.errors import EditError, HomezooError
 from homezoo.formats.adapter_file import write_adapter
 from homezoo.formats.gguf_read import GGUFFile

@@ -60,7 +60,7 @@ class LayerProblem:
     """What is solved for one layer; n units in order of their ids."""
 
     keys: np.ndarray  # float64 [n, K]
-    residuals: np.ndarray  # float64 [n, D]
+    residuals: np.ndarray  # float64 [n, D], as long as they are written
     covariance: np.ndarray  # float64 [K, K], can be inverted
     history: np.ndarray | None  # float64 [m, K], keys that are protected, already weighted
     strength: float  # λ
@@ -80,6 +80,7 @@ def layer_problem(
     here = sorted((u for u in units if u.layer == layer), key=lambda unit: unit.id)
     keys = np.stack([unit.key for unit in here]).astype(np.float64)
     residuals = np.stack([unit.residual for unit in here]).astype(np.float64)
+    residuals *= measured.profile.gain
     covariance = regular(measured.covariances[layer])
     history = protected_history(measured, layer, edited)
     return LayerProblem(keys, residuals, covariance, history, measured.profile.strength)

@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from collections.abc import Sequence as Items
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,32 +17,13 @@ from homezoo.edit.profile import Measured, Profile, Protected
 from homezoo.edit.reader import Reader
 from homezoo.edit.relations import Relations
 from homezoo.edit.sites import Position, subject_end
-from homezoo.edit.solve import Method
-from homezoo.edit.targets import SearchSettings
+from homezoo.edit.wishes import Wishes
 from homezoo.errors import OptionError
 
 Progress = Callable[[str, int, int], None]
-PLANNED = 100  # facts that λ is chosen for unless the user says how many there will be
-CONTEXTS = 2
 CONTEXT_WORDS = 3, 10  # fewest and most words of a text before the prompt
 DRIFT_TOKENS = 5120
 KEYS_AT_ONCE = 2048  # tokens of one pass
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """What the user fixes; None is measured."""
-
-    position: Position | None = None
-    layers: tuple[int, ...] | None = None
-    strength: float | None = None
-    protected: float | None = None
-    planned: int = PLANNED
-    contexts: int = CONTEXTS
-    templates: int = 1
-    method: Method = "memit"
-    spread: bool = False
-    search: SearchSettings = field(default_factory=SearchSettings)
 
 
 def fit_profile(
@@ -94,8 +75,7 @@ def fit_profile(
     if wishes.strength is None or wishes.protected is None:
         from homezoo.edit.sweep import sweep
 
-        whole = sweep(reader, whole, relations, wishes.planned, wishes.strength, wishes.protected,
-                      tell)  # fmt: skip
+        whole = sweep(reader, whole, relations, wishes, tell)
     return whole
 
 
@@ -120,6 +100,7 @@ def _profile(
         templates=wishes.templates,
         method=wishes.method,
         spread=wishes.spread,
+        gain=wishes.gain or 1.0,
         protected=wishes.protected or 0.0,
         search=wishes.search,
         tokens=tokens,

@@ -39,6 +39,9 @@ class Profile:
     search: SearchSettings = field(default_factory=SearchSettings)
     tokens: int = 0  # of text behind the covariance
     spread: bool = False  # each fact into all layers together, instead of into one of them
+    # Each residual is written so many times as long as found: keys of other wordings hold only a
+    # part of the fact's own.
+    gain: float = 1.0
     measured: dict[str, Any] = field(default_factory=dict)  # localisation and sweep, for people
 
     def __post_init__(self) -> None:
@@ -50,10 +53,12 @@ class Profile:
             raise OptionError(f"layers are {self.layers}; expected at least one, from 0")
         if not self.strength > 0:
             raise OptionError(f"strength is {self.strength}; expected a number above 0")
+        if not self.gain > 0:
+            raise OptionError(f"gain is {self.gain}; expected a number above 0")
 
     @property
     def units_id(self) -> str:
-        """Hash of what keys and residuals depend on; λ and the covariance are not among it."""
+        """Hash of what keys and residuals depend on; λ, gain and covariance are not."""
         layers = (max(self.layers),) if self.spread else self.layers
         parts = [self.base, self.position, layers, self.contexts, self.templates]
         text = json.dumps([*parts, asdict(self.search)], ensure_ascii=False)

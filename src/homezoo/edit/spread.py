@@ -39,6 +39,7 @@ def updates_of(
     ids = [unit_id(p.id, site.place, profile.units_id) for p in plans for site in p.sites]
     order = np.argsort(ids)  # rows of an update are units in order of their ids
     residuals = np.stack([held[id].residual for id in ids]).astype(np.float64)[order]
+    residuals *= profile.gain
     layers = sorted(profile.layers)
     changed: dict[str, tuple[Any, Any]] = {}
     updates: dict[int, Update] = {}

@@ -1,33 +1,50 @@
-"""Chooses λ and the protection of known facts by trial edits."""
+"""Chooses λ, the protection of known facts and the gain by trial edits."""
 
 import time
 from collections.abc import Callable
 from collections.abc import Sequence as Items
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
 
-from homezoo.edit.build import deltas_of
+import numpy as np
+
+from homezoo.edit.build import Pair, deltas_of
 from homezoo.edit.fact_record import Unit, draw_key
 from homezoo.edit.facts import Fact
-from homezoo.edit.grade import Grades, grade, make_cases
+from homezoo.edit.grade import Case, Grades, grade, make_cases
 from homezoo.edit.intervals import harmonic_mean
 from homezoo.edit.plans import plan_facts
-from homezoo.edit.profile import Measured
+from homezoo.edit.profile import Measured, Profile
 from homezoo.edit.reader import Reader
 from homezoo.edit.relations import Relations
 from homezoo.edit.spread import updates_of
+from homezoo.edit.wishes import Wishes
 
 Progress = Callable[[str, int, int], None]
 FACTORS = (0.1, 0.3, 1.0)  # λ in units of the planned units
 # Weight of all known facts' keys together, in units of the planned units.
 PROTECTIONS = (0.0, 0.1, 0.25, 0.6)
+GAINS = (1.0, 1.25, 1.5, 2.0, 2.5)
+FIRST_GAIN = 1.5  # with which λ and protection are chosen; then the others are tried with them
+TIE = 0.002  # of the mean: less is chance
 DIGITS = 2  # of what is chosen; more would mean nothing
 MOST_SHARE = 0.25  # of the known facts may be used for trial edits
 FEWEST_TRIALS, MANY_TRIALS = 4, 40
 # Weights times facts, up to which more than MANY_TRIALS are tried: some seconds of work.
 TRIAL_WORK = 1e9
 # And how much each counts: what was asked to be written comes before what must stay.
-MEASURES = {"efficacy": 2, "paraphrase": 2, "neighbourhood": 1, "retention": 1}
+MEASURES = {
+    "efficacy": 2, "paraphrase": 2, "neighbourhood": 1, "same subject": 1, "retention": 1,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """Trial edits under one profile."""
+
+    score: float
+    profile: Profile
+    deltas: dict[str, Pair]
+    figures: dict[str, float]
 
 
 def trial_edits(known: Items[Fact], count: int, salt: str = "trial") -> list[Fact]:
@@ -59,19 +76,14 @@ def find_all(
 
 
 def sweep(
-    reader: Reader,
-    measured: Measured,
-    relations: Relations,
-    planned: int,
-    strength: float | None,
-    protected: float | None,
-    tell: Progress,
+    reader: Reader, measured: Measured, relations: Relations, wishes: Wishes, tell: Progress
 ) -> Measured:
-    """The profile with the strength and protection that grade best; what is given stays.
+    """The profile with the strength, protection and gain that grade best; what is wished stays.
 
     Best is the weighted harmonic mean of MEASURES. With too few known facts to try on, λ stays as
     it is. As many facts are tried as are planned: a fuller layer wants other settings.
     """
+    planned = wishes.planned
     count = min(planned, int(MOST_SHARE * len(measured.known)), _affordable(reader))
     if count < FEWEST_TRIALS:
         return measured
@@ -84,23 +96,72 @@ def sweep(
     # λ of a plan with more facts than can be tried grows with it.
     scale = len(units) * planned / count
     held = sum(len(part.keys) for part in measured.protected.values()) / len(measured.protected)
-    lambdas = [strength] if strength else [_short(factor * scale) for factor in FACTORS]
+    lambdas = [wishes.strength] if wishes.strength else [_short(f * scale) for f in FACTORS]
     weights = [_short(share * scale / held) for share in PROTECTIONS]
-    weights = weights if protected is None else [protected]
-    trials: list[tuple[float, dict[str, Any], Measured]] = []
-    for number, (force, weight) in enumerate((a, b) for a in lambdas for b in weights):
-        changed = replace(measured.profile, strength=force, protected=weight)
-        candidate = replace(measured, profile=changed)
-        updates = updates_of(reader, edits, units, candidate, relations)
-        grades = grade(reader, deltas_of(updates), cases)
-        figures = {name: round(grades.value(name), 4) for name in MEASURES}
-        trials.append((overall(grades), {"strength": force, "protected": weight} | figures,
-                       candidate))  # fmt: skip
-        tell("trial edits", number + 1, len(lambdas) * len(weights))
-    best = max(trials, key=lambda trial: trial[0])[2]
-    found = measured.profile.measured | {"trials": [row for _, row, _ in trials], "facts": count,
+    weights = weights if wishes.protected is None else [wishes.protected]
+    grid = [replace(measured.profile, strength=force, protected=weight)
+            for force in lambdas for weight in weights]  # fmt: skip
+    trying = _Trying(reader, measured, relations, edits, units, cases)
+    trials = trying.grid(grid, wishes.gain, tell)
+    best = max(trials[: len(grid)], key=lambda trial: trial.score)
+    chosen = choose_gain([t for t in trials if _settings(t, 2) == _settings(best, 2)])
+    rows = [_settings(t) | t.figures for t in trials]
+    found = measured.profile.measured | {"trials": rows, "facts": count,
                                          "seconds_per_fact": seconds}  # fmt: skip
-    return replace(best, profile=replace(best.profile, measured=found))
+    return replace(measured, profile=replace(chosen.profile, measured=found))
+
+
+@dataclass(frozen=True, eq=False)
+class _Trying:
+    """Edits to try under one profile after another."""
+
+    reader: Reader
+    measured: Measured
+    relations: Relations
+    edits: Items[Fact]
+    units: Items[Unit]
+    cases: Items[Case]
+
+    def grid(self, profiles: Items[Profile], gain: float | None, tell: Progress) -> list[Trial]:
+        """All profiles with one gain, then the best of them with the others if none is given."""
+        first = gain or FIRST_GAIN
+        rest = [] if gain else [other for other in GAINS if other != first]
+        trials: list[Trial] = []
+        for profile in (replace(profile, gain=first) for profile in profiles):
+            trials.append(self.trial(profile, self.solved(profile)))
+            tell("trial edits", len(trials), len(profiles) + len(rest))
+        best = max(trials, key=lambda trial: trial.score)
+        for other in rest:
+            profile = replace(best.profile, gain=other)
+            # An update of one layer is linear in its residuals.
+            factor = np.float32(other / first)
+            longer = {name: (a, b * factor) for name, (a, b) in best.deltas.items()}
+            trials.append(self.trial(profile, self.solved(profile) if profile.spread else longer))
+            tell("trial edits", len(trials), len(profiles) + len(rest))
+        return trials
+
+    def solved(self, profile: Profile) -> dict[str, Pair]:
+        """The deltas of the edits."""
+        one = replace(self.measured, profile=profile)
+        return deltas_of(updates_of(self.reader, self.edits, self.units, one, self.relations))
+
+    def trial(self, profile: Profile, deltas: dict[str, Pair]) -> Trial:
+        """What is asked of them, graded."""
+        grades = grade(self.reader, deltas, self.cases)
+        figures = {name: round(grades.value(name), 4) for name in MEASURES}
+        return Trial(overall(grades), profile, deltas, figures)
+
+
+def choose_gain(trials: Items[Trial]) -> Trial:
+    """The middle of the gains that grade best: as far from too little as from too much."""
+    most = max(trial.score for trial in trials)
+    equal = [trial for trial in trials if trial.score >= most - TIE]
+    return sorted(equal, key=lambda trial: trial.profile.gain)[len(equal) // 2]
+
+
+def _settings(trial: Trial, count: int = 3) -> dict[str, float]:
+    names = ("strength", "protected", "gain")[:count]
+    return {name: getattr(trial.profile, name) for name in names}
 
 
 def overall(grades: Grades) -> float:

@@ -43,6 +43,10 @@ StrengthOption = Annotated[
 ProtectOption = Annotated[
     float | None, typer.Option(help="weight of a known fact's key; tried without it")
 ]
+GainOption = Annotated[
+    float | None,
+    typer.Option(help="so many times as long as found each change is written; tried without it"),
+]
 PlannedOption = Annotated[int, typer.Option(help="facts that you expect to write", min=1)]
 TemplatesOption = Annotated[int, typer.Option(help="wordings of each fact to edit with", min=1)]
 SpreadOption = Annotated[
@@ -65,6 +69,7 @@ def command(
     layers: LayersOption = None,
     strength: StrengthOption = None,
     protect: ProtectOption = None,
+    gain: GainOption = None,
     planned: PlannedOption = 100,
     templates: TemplatesOption = 1,
     spread: SpreadOption = False,
@@ -76,8 +81,9 @@ def command(
     as_json: JsonOption = False,
 ) -> None:
     """Measures with progress on standard error, then says what was found."""
-    from homezoo.edit.fit import Wishes, fit_profile
+    from homezoo.edit.fit import fit_profile
     from homezoo.edit.targets import SearchSettings
+    from homezoo.edit.wishes import Wishes
 
     if spread and "," not in (layers or ""):
         raise OptionError("--spread needs the layers to spread over, such as --layers 4,5")
@@ -88,6 +94,7 @@ def command(
         layers=tuple(int(part) for part in layers.split(",")) if layers else None,
         strength=strength,
         protected=protect,
+        gain=gain,
         planned=planned,
         templates=templates,
         method=cast(Any, method),
@@ -114,13 +121,15 @@ def lines_of(measured: Measured) -> list[str]:
         + (", each into all of them" if profile.spread else ""),
         f"the model knows {found.get('known', 0)} of {found.get('asked', 0)} facts of the graph",
         f"covariance of {profile.tokens:,} tokens, keys of width {profile.width:,}",
-        f"protection: λ = {profile.strength:g}, weight of a known fact {profile.protected:g}",
+        f"protection: λ = {profile.strength:g}, weight of a known fact {profile.protected:g}; "
+        f"gain {profile.gain:g}",
     ]
     for name, rates in found.get("rates", {}).items():
         shown = " ".join(f"{rate:.0%}" for rate in rates)
         lines.append(f"answers that follow the state at {name}, layer by layer: {shown}")
     for row in found.get("trials", []):
         figures = ", ".join(f"{k} {v:.1%}" for k, v in row.items()
-                            if k not in ("strength", "protected"))  # fmt: skip
-        lines.append(f"tried λ = {row['strength']:g}, weight {row['protected']:g}: {figures}")
+                            if k not in ("strength", "protected", "gain"))  # fmt: skip
+        lines.append(f"tried λ = {row['strength']:g}, weight {row['protected']:g}, "
+                     f"gain {row['gain']:g}: {figures}")  # fmt: skip
     return lines
