@@ -14,7 +14,7 @@ from homezoo.edit.intervals import Rate
 from homezoo.edit.localise import choose
 from homezoo.edit.profile import Measured, Profile, Protected, load_profile, save_profile
 from homezoo.edit.reader import Reader
-from homezoo.edit.sweep import Trial, choose_gain, overall
+from homezoo.edit.sweep import Trial, choose_gain, choose_protection, overall
 from homezoo.errors import EditError, OptionError
 from homezoo.formats.gguf_read import GGUFFile
 
@@ -201,6 +201,15 @@ def test_what_was_to_be_written_counts_twice_as_much_as_what_must_stay() -> None
     assert mean(90, 80) > mean(80, 90)
     assert mean(100, 100) == pytest.approx(1.0)
     assert mean(0, 100) == 0
+
+
+def test_of_what_grades_alike_the_strongest_protection_is_taken() -> None:
+    def trial(score: float, **settings: float) -> Trial:
+        return Trial(score, measured(**settings).profile, {}, {})
+
+    graded = [trial(0.9999, strength=1.0), trial(1.0, strength=9.0, protected=0.1),
+              trial(1.0, strength=2.0, protected=0.2), trial(0.9, protected=0.9)]  # fmt: skip
+    assert choose_protection(graded).profile.protected == 0.2
 
 
 def test_of_the_gains_that_grade_best_the_middle_is_taken() -> None:

@@ -29,6 +29,9 @@ TIE = 0.002  # of the mean: less is chance
 DIGITS = 2  # of what is chosen; more would mean nothing
 MOST_SHARE = 0.25  # of the known facts may be used for trial edits
 FEWEST_TRIALS, MANY_TRIALS = 4, 40
+# Share of a layer's width up to which more facts are tried than planned: they do not meet there,
+# and ten are too few to tell settings apart.
+APART = 0.02
 # Weights times facts, up to which more than MANY_TRIALS are tried: some seconds of work.
 TRIAL_WORK = 1e9
 # And how much each counts: what was asked to be written comes before what must stay.
@@ -81,10 +84,12 @@ def sweep(
     """The profile with the strength, protection and gain that grade best; what is wished stays.
 
     Best is the weighted harmonic mean of MEASURES. With too few known facts to try on, λ stays as
-    it is. As many facts are tried as are planned: a fuller layer wants other settings.
+    it is. As many facts are tried as are planned, since a fuller layer wants other settings, and
+    more where they do not meet.
     """
     planned = wishes.planned
-    count = min(planned, int(MOST_SHARE * len(measured.known)), _affordable(reader))
+    enough = max(planned, min(MANY_TRIALS, int(APART * measured.profile.width)))
+    count = min(enough, int(MOST_SHARE * len(measured.known)), _affordable(reader))
     if count < FEWEST_TRIALS:
         return measured
     edits = trial_edits(measured.known, count)
@@ -103,7 +108,7 @@ def sweep(
             for force in lambdas for weight in weights]  # fmt: skip
     trying = _Trying(reader, measured, relations, edits, units, cases)
     trials = trying.grid(grid, wishes.gain, tell)
-    best = max(trials[: len(grid)], key=lambda trial: trial.score)
+    best = choose_protection(trials[: len(grid)])
     chosen = choose_gain([t for t in trials if _settings(t, 2) == _settings(best, 2)])
     rows = [_settings(t) | t.figures for t in trials]
     found = measured.profile.measured | {"trials": rows, "facts": count,
@@ -130,7 +135,7 @@ class _Trying:
         for profile in (replace(profile, gain=first) for profile in profiles):
             trials.append(self.trial(profile, self.solved(profile)))
             tell("trial edits", len(trials), len(profiles) + len(rest))
-        best = max(trials, key=lambda trial: trial.score)
+        best = choose_protection(trials)
         for other in rest:
             profile = replace(best.profile, gain=other)
             # An update of one layer is linear in its residuals.
@@ -150,6 +155,13 @@ class _Trying:
         grades = grade(self.reader, deltas, self.cases)
         figures = {name: round(grades.value(name), 4) for name in MEASURES}
         return Trial(overall(grades), profile, deltas, figures)
+
+
+def choose_protection(trials: Items[Trial]) -> Trial:
+    """The strongest protection of those that grade best: what was not tried is protected too."""
+    most = max(trial.score for trial in trials)
+    equal = [trial for trial in trials if trial.score >= most - TIE]
+    return max(equal, key=lambda trial: (trial.profile.protected, trial.profile.strength))
 
 
 def choose_gain(trials: Items[Trial]) -> Trial:
