@@ -31,6 +31,7 @@ from homezoo.models.linear import Delta
 
 Deltas = dict[str, Pair]
 MEMIT = 100.0  # λ where only text is protected
+PLAIN = {"strength": MEMIT, "protected": 0.0, "gain": 1.0}  # MEMIT as published
 BATCHES = 10
 TIMES = 4  # the second row of replay has so many times our time
 
@@ -46,9 +47,7 @@ def sequential(bench: Bench, edits: Sequence[Fact], method: str, batches: int) -
 
     Without history, but for AlphaEdit, whose method has one.
     """
-    measured = with_settings(
-        bench.measured, method="memit", strength=MEMIT, protected=0.0, gain=1.0
-    )
+    measured = with_settings(bench.measured, method="memit", **PLAIN)
     (layer,) = measured.profile.layers
     linear = bench.reader.model.linears()[f"blk.{layer}.ffn_down"]
     width = bench.reader.model.config.width
@@ -85,7 +84,7 @@ def in_context(bench: Bench, edits: Sequence[Fact], cases: Sequence[Case]) -> li
 
 def rivals(bench: Bench, measured: Measured, seconds: float) -> dict[str, Callable]:
     """Name to what gives deltas for edits. `seconds` is what ours took, its profile included."""
-    plain = with_settings(measured, strength=MEMIT, protected=0.0, gain=1.0)
+    plain = with_settings(measured, **PLAIN)
     draft = with_settings(measured, search=SearchSettings("draft"))
 
     def by(method: str) -> Callable[[Sequence[Fact]], Deltas]:

@@ -2,8 +2,8 @@
 
 Run: python bench/edit_table.py FOLDERS_OF_edit_train... [--counts 1 10 100] [--mixes F32 Q4_0]
 Each folder has a model trained with another seed; a row is the mean over them, each with a sample
-of facts of its own. λ and the protection of known facts are chosen as `homezoo edit profile` does,
-for the row's number of facts, unless --settings fixes them.
+of facts of its own. λ, the protection of known facts and the gain are chosen as `homezoo edit
+profile` does, for the row's number of facts, unless --settings fixes them.
 """
 
 import argparse
@@ -33,7 +33,7 @@ FEWEST_PLANNED = 10  # λ of a single edit is that of so many
 
 
 def chosen(bench: Bench, count: int) -> Measured:
-    """The profile with λ and protection as its own trial edits choose them for `count` facts."""
+    """The profile with what its own trial edits choose for `count` facts."""
     planned = max(count, FEWEST_PLANNED)
     return sweep(bench.reader, bench.measured, bench.relations, Wishes(planned=planned),
                  lambda *_: None)  # fmt: skip

@@ -120,6 +120,6 @@ if __name__ == "__main__":
         first_token(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
     else:
         side = Homezoo()
-        names = ("open", "close", "adapters", "tokenize", "prefill", "decode", "greedy", "logits")
-        names += ("reads",)
+        names = ("open", "close", "adapters", "tokenize", "prefill", "decode", "greedy", "logits",
+                 "reads")  # fmt: skip
         serve({name: getattr(side, name) for name in names} | {"private_bytes": private_bytes})

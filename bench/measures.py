@@ -48,6 +48,7 @@ class Measure:
     only: tuple[str, ...] = ()  # parts of file names it is worth measuring on; all when empty
     best: str = "more"  # whether more or less of the unit is better
     warm_up: bool = True  # one sample of each side that does not count
+    by_memory: bool = False  # what bounds it: what memory gives is measured after each pair
 
 
 def tokens_of(path: Path, count: int, seed: int) -> list[int]:
@@ -157,7 +158,7 @@ def memory(setting: Setting, stack: ExitStack) -> Samples:
 
 MEASURES = (
     Measure("prefill", "tokens/s", prefill),
-    Measure("decode", "tokens/s", decode),
+    Measure("decode", "tokens/s", decode, by_memory=True),
     Measure("decode-4096", "tokens/s", decode_far, only=("1.1B",)),
     Measure("together-8", "tokens/s", together, only=("1.1B-Q4_0",)),
     Measure("first-token", "s", first_token, only=("1.1B",), best="less"),

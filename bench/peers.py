@@ -68,8 +68,7 @@ def compare(measure: Measure, setting: Setting, fork: Path | None) -> Result:
             for sample in samples.values():
                 sample()
         taken: dict[str, list[float]] = {side: [] for side in samples}
-        bound_by_memory = measure.name == "decode"
-        memory = stack.enter_context(our_worker()) if bound_by_memory else None
+        memory = stack.enter_context(our_worker()) if measure.by_memory else None
         reads = []
         for pair in range(setting.pairs):
             order = list(samples) if pair % 2 == 0 else list(samples)[::-1]
@@ -155,10 +154,10 @@ def show_head(machine: dict[str, Any], limits: dict[str, Any], peer: Peer, threa
 def show(result: Result, file_bytes: int) -> None:
     line = f"{result.measure:12} {result.model:22} {result.ours:9.4g} {result.theirs:9.4g}"
     line += f" {result.ratio:6.2f}  {result.unit}" + " (less is better)" * (result.best == "less")
-    if result.measure == "decode":
+    if result.reads_samples:
+        reads = [each / 1e9 for each in result.reads_samples]
         line += f"; {result.ours * file_bytes / 1e9:.1f} GB/s of the file, memory gave "
-        low, high = min(result.reads_samples) / 1e9, max(result.reads_samples) / 1e9
-        line += f"{statistics.median(result.reads_samples) / 1e9:.1f} ({low:.0f} to {high:.0f})"
+        line += f"{statistics.median(reads):.1f} ({min(reads):.0f} to {max(reads):.0f})"
     if result.fork is not None:
         line += f"; fork {result.fork:.4g}, ratio {result.ours / result.fork:.2f}"
     low, high = min(result.ours_samples), max(result.ours_samples)

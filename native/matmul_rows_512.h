@@ -12,10 +12,8 @@ static constexpr size_t kAhead = 12 * 1024;
 template <int kStep, bool kLinear>
 class FetchAhead {
  public:
-  FetchAhead(const uint8_t* rows, size_t pitch) : pitch_(pitch) {
-    at_ = rows + (kLinear ? kAhead : kAhead / 4 / kStep * kStep);
-    left_ = pitch - kAhead / 4 / kStep * kStep;
-  }
+  FetchAhead(const uint8_t* rows, size_t pitch)
+      : at_(rows + (kLinear ? kAhead : kRowAhead)), pitch_(pitch), left_(pitch - kRowAhead) {}
   void next() {
     if constexpr (kLinear) {
       fetch<4 * kStep>(at_);
@@ -33,8 +31,9 @@ class FetchAhead {
 #pragma GCC unroll 16
     for (int line = 0; line < bytes; line += 64) _mm_prefetch(reinterpret_cast<const char*>(p + line), _MM_HINT_T0);
   }
+  static constexpr size_t kRowAhead = kAhead / 4 / kStep * kStep;  // of each row; whole steps
   const uint8_t* at_;
-  size_t pitch_, left_;
+  size_t pitch_, left_;  // left_: of the rows that at_ lies in, without kLinear
 };
 
 static inline bool fetched_linearly(size_t pitch) { return 3 * pitch <= kAhead; }

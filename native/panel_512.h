@@ -10,8 +10,7 @@ static inline void turn_nibbles16(const uint8_t* const* row, size_t at, uint8_t*
   __m512i r[4];
   for (int k = 0; k < 4; k++) {
     const auto load = [&](int i) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(row[i] + at)); };
-    r[k] = _mm512_inserti32x4(_mm512_castsi128_si512(load(k)), load(k + 4), 1);
-    r[k] = _mm512_inserti32x4(_mm512_inserti32x4(r[k], load(k + 8), 2), load(k + 12), 3);
+    r[k] = lanes_of(load(k), load(k + 4), load(k + 8), load(k + 12));
   }
   const __m512i a = _mm512_unpacklo_epi32(r[0], r[1]), b = _mm512_unpackhi_epi32(r[0], r[1]);
   const __m512i c = _mm512_unpacklo_epi32(r[2], r[3]), d = _mm512_unpackhi_epi32(r[2], r[3]);

@@ -19,12 +19,12 @@ from homezoo.edit import covariance
 from homezoo.edit.complete import assemble
 from homezoo.edit.facts import Fact
 from homezoo.edit.fit import fit_profile
-from homezoo.edit.wishes import Wishes
 from homezoo.edit.ledger import Ledger
 from homezoo.edit.profile import load_profile, save_profile
 from homezoo.edit.reader import Reader
 from homezoo.edit.relations import parse_relations
 from homezoo.edit.targets import SearchSettings
+from homezoo.edit.wishes import Wishes
 from homezoo.formats.adapter_file import write_adapter
 from homezoo.formats.gguf_read import GGUFFile
 from homezoo.ops.memory import peak_memory

@@ -21,7 +21,6 @@ class Problem:
     """The paths of some facts, read once; gives losses of residuals at one layer."""
 
     def __init__(self, reader: Reader, plans: Items[Plan], layer: int) -> None:
-
         self.model, self.layer = reader.model, layer
         self.weight = reader.weight(layer)
         paths = [path for plan in plans for path in plan.paths]

@@ -1,7 +1,7 @@
 """Chooses λ, the protection of known facts and the gain by trial edits."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Items
 from dataclasses import dataclass, replace
 
@@ -48,6 +48,12 @@ class Trial:
     profile: Profile
     deltas: dict[str, Pair]
     figures: dict[str, float]
+
+    def row(self) -> dict[str, float]:
+        """For people: the settings and what they came to."""
+        tried = self.profile
+        settings = {"strength": tried.strength, "protected": tried.protected, "gain": tried.gain}
+        return settings | self.figures
 
 
 def trial_edits(known: Items[Fact], count: int, salt: str = "trial") -> list[Fact]:
@@ -101,16 +107,15 @@ def sweep(
     # λ of a plan with more facts than can be tried grows with it.
     scale = len(units) * planned / count
     held = sum(len(part.keys) for part in measured.protected.values()) / len(measured.protected)
-    lambdas = [wishes.strength] if wishes.strength else [_short(f * scale) for f in FACTORS]
+    lambdas = [_short(factor * scale) for factor in FACTORS]
+    lambdas = lambdas if wishes.strength is None else [wishes.strength]
     weights = [_short(share * scale / held) for share in PROTECTIONS]
     weights = weights if wishes.protected is None else [wishes.protected]
     grid = [replace(measured.profile, strength=force, protected=weight)
             for force in lambdas for weight in weights]  # fmt: skip
     trying = _Trying(reader, measured, relations, edits, units, cases)
-    trials = trying.grid(grid, wishes.gain, tell)
-    best = choose_protection(trials[: len(grid)])
-    chosen = choose_gain([t for t in trials if _settings(t, 2) == _settings(best, 2)])
-    rows = [_settings(t) | t.figures for t in trials]
+    chosen, trials = trying.best(grid, wishes.gain, tell)
+    rows = [trial.row() for trial in trials]
     found = measured.profile.measured | {"trials": rows, "facts": count,
                                          "seconds_per_fact": seconds}  # fmt: skip
     return replace(measured, profile=replace(chosen.profile, measured=found))
@@ -127,23 +132,31 @@ class _Trying:
     units: Items[Unit]
     cases: Items[Case]
 
-    def grid(self, profiles: Items[Profile], gain: float | None, tell: Progress) -> list[Trial]:
-        """All profiles with one gain, then the best of them with the others if none is given."""
-        first = gain or FIRST_GAIN
-        rest = [] if gain else [other for other in GAINS if other != first]
+    def best(
+        self, profiles: Items[Profile], gain: float | None, tell: Progress
+    ) -> tuple[Trial, list[Trial]]:
+        """The best of the profiles, all with one gain, then with the best gain; and all trials."""
+        first = FIRST_GAIN if gain is None else gain
+        rest = [other for other in GAINS if other != first] if gain is None else []
         trials: list[Trial] = []
-        for profile in (replace(profile, gain=first) for profile in profiles):
-            trials.append(self.trial(profile, self.solved(profile)))
+
+        def tried(profile: Profile, deltas: dict[str, Pair]) -> Trial:
+            trials.append(self.trial(profile, deltas))
             tell("trial edits", len(trials), len(profiles) + len(rest))
+            return trials[-1]
+
+        for profile in profiles:
+            profile = replace(profile, gain=first)
+            tried(profile, self.solved(profile))
         best = choose_protection(trials)
+        gains = [best]
         for other in rest:
             profile = replace(best.profile, gain=other)
             # An update of one layer is linear in its residuals.
-            factor = np.float32(other / first)
-            longer = {name: (a, b * factor) for name, (a, b) in best.deltas.items()}
-            trials.append(self.trial(profile, self.solved(profile) if profile.spread else longer))
-            tell("trial edits", len(trials), len(profiles) + len(rest))
-        return trials
+            deltas = (self.solved(profile) if profile.spread
+                      else _longer(best.deltas, other / first))  # fmt: skip
+            gains.append(tried(profile, deltas))
+        return choose_gain(gains), trials
 
     def solved(self, profile: Profile) -> dict[str, Pair]:
         """The deltas of the edits."""
@@ -157,23 +170,25 @@ class _Trying:
         return Trial(overall(grades), profile, deltas, figures)
 
 
+def _longer(deltas: Mapping[str, Pair], factor: float) -> dict[str, Pair]:
+    return {name: (a, b * np.float32(factor)) for name, (a, b) in deltas.items()}
+
+
 def choose_protection(trials: Items[Trial]) -> Trial:
     """The strongest protection of those that grade best: what was not tried is protected too."""
-    most = max(trial.score for trial in trials)
-    equal = [trial for trial in trials if trial.score >= most - TIE]
-    return max(equal, key=lambda trial: (trial.profile.protected, trial.profile.strength))
+    return max(_alike(trials), key=lambda trial: (trial.profile.protected, trial.profile.strength))
 
 
 def choose_gain(trials: Items[Trial]) -> Trial:
     """The middle of the gains that grade best: as far from too little as from too much."""
+    alike = sorted(_alike(trials), key=lambda trial: trial.profile.gain)
+    return alike[len(alike) // 2]
+
+
+def _alike(trials: Items[Trial]) -> list[Trial]:
+    """Those that grade best, but for chance."""
     most = max(trial.score for trial in trials)
-    equal = [trial for trial in trials if trial.score >= most - TIE]
-    return sorted(equal, key=lambda trial: trial.profile.gain)[len(equal) // 2]
-
-
-def _settings(trial: Trial, count: int = 3) -> dict[str, float]:
-    names = ("strength", "protected", "gain")[:count]
-    return {name: getattr(trial.profile, name) for name in names}
+    return [trial for trial in trials if trial.score >= most - TIE]
 
 
 def overall(grades: Grades) -> float:

@@ -22,7 +22,8 @@ from homezoo.errors import OptionError
 
 DETAILS = (
     "Finds the position and the layer at which the model holds facts, sums up the keys of that "
-    "layer over a text of yours, and tries edits to choose how strongly the rest is protected. "
+    "layer over a text of yours, and tries edits to choose how strongly the rest is protected and "
+    "how far each change is carried. "
     "The profile is kept by the hash of the model file. --graph gives facts that the model may "
     "know already; those that it answers right are protected, and serve as canaries."
 )
