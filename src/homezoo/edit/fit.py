@@ -56,6 +56,7 @@ def fit_profile(
         position, layers = position or found.position, layers or (found.layer,)
     if max(layers) >= reader.layers:
         raise OptionError(f"layer {max(layers)}; the model has 0 to {reader.layers - 1}")
+    profile = _profile(reader, text, wishes, position, tuple(layers), measured)  # checks wishes
     covariances, protected = {}, {}
     # The graph's own sentences too: their other words must not be changed along with the answers.
     said = sentences(reader, known, relations) + talks(reader, known, relations)
@@ -69,7 +70,7 @@ def fit_profile(
         if known:
             protected[layer] = protected_keys(reader, known, relations, position, layer)
     tokens = sum(len(sequence) for batch in read for sequence in batch)
-    profile = _profile(reader, text, wishes, position, tuple(layers), tokens, measured)
+    profile = replace(profile, tokens=tokens)
     drift = np.array([id for part in texts for id in part][:DRIFT_TOKENS], np.int32)
     whole = Measured(profile, covariances, protected, tuple(known), drift)
     if wishes.strength is None or wishes.protected is None:
@@ -85,10 +86,9 @@ def _profile(
     wishes: Wishes,
     position: Position,
     layers: tuple[int, ...],
-    tokens: int,
     measured: dict[str, Any],
 ) -> Profile:
-    """Settings before any trial."""
+    """Settings before any trial; OptionError for what cannot be wished."""
     return Profile(
         base=reader.identity.weights,
         architecture=reader.model.config.architecture,
@@ -103,7 +103,6 @@ def _profile(
         gain=1.0 if wishes.gain is None else wishes.gain,
         protected=wishes.protected or 0.0,
         search=wishes.search,
-        tokens=tokens,
         measured=measured,
     )
 
