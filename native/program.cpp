@@ -86,8 +86,13 @@ std::vector<size_t> Program::layout(int tokens, int rows) const {
   return start;
 }
 
-size_t Program::buffer_bytes(int tokens, int rows) const {
+const Value& Program::output() const {
   if (output_ < 0) refuse("the program has no output yet");
+  return values_[size_t(output_)];
+}
+
+size_t Program::buffer_bytes(int tokens, int rows) const {
+  output();
   return layout(tokens, rows).back() + scratch_.size();
 }
 
@@ -104,7 +109,7 @@ void Program::place(Step& step, const BatchView& batch, float* out) {
 }
 
 void Program::run(const BatchView& batch, float* out) {
-  if (output_ < 0) refuse("the program has no output yet");
+  output();
   check(batch);
   const std::lock_guard<std::mutex> alone(threads_->in_use());
   Step step{section_, batch, {}, values_};

@@ -103,14 +103,15 @@ class Program {
   int attention(int q, int k, int v, CacheView cache, AttentionForm form);
   void finish(int output);
 
-  int output_width() const { return values_[size_t(output_)].width; }
+  int output_width() const { return output().width; }
   int width(int value) const;
   size_t memory_bytes() const { return arena_.capacity(); }
   size_t buffer_bytes(int tokens, int rows) const;  // what a batch of so many needs beside its output
   void run(const BatchView& batch, float* out);  // out [rows or tokens, output width]
-  bool output_by_row() const { return values_[size_t(output_)].domain == Domain::rows; }
+  bool output_by_row() const { return output().domain == Domain::rows; }
 
  private:
+  const Value& output() const;  // refuses before `finish`
   struct Stage {
     std::vector<int> operations;
     bool by_token;
