@@ -68,11 +68,11 @@ def our_model() -> Any:
 
 def ours(tokens: int, threads: int, backward: str) -> Step:
     """A step of homezoo: forward, forward again and backward."""
-    import torch
-
     from homezoo.models.batch import pack_documents
     from homezoo.ops.autograd import AutogradOps
-    from homezoo.ops.autograd_matmul import FrozenProducts
+    from homezoo.ops.autograd_matmul import FrozenProducts  # before PyTorch, as in the command
+
+    import torch  # isort: skip
 
     model = our_model()
     torch.set_num_threads(threads)

@@ -1,5 +1,8 @@
 """The autograd backend: operations mean what the reference's mean, and gradients are right."""
 
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -190,3 +193,16 @@ def test_what_training_cannot_compute_is_refused() -> None:
         ops_for(build_batch([(sequence, [3, 4])]))
     with pytest.raises(OptionError, match="document 1 of the batch has no tokens"):
         pack_documents([[1], [], [2]])
+
+
+def test_the_threads_of_pytorch_sleep_between_its_operations() -> None:
+    look = (
+        "import os, sys, homezoo.commands.train, homezoo.edit.targets;"
+        "print('torch' in sys.modules, os.environ['OMP_WAIT_POLICY'])"
+    )
+    clean = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, env=clean)
+    assert done.stdout.split() == ["False", "passive"], done.stderr
+    own = clean | {"OMP_WAIT_POLICY": "active"}
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, env=own)
+    assert done.stdout.split() == ["False", "active"], done.stderr

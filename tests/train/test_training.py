@@ -26,6 +26,7 @@ from homezoo.train.options import TrainingOptions
 torch: Any = pytest.importorskip("torch", reason="PyTorch, the extra `train`, is not installed")
 
 from homezoo.train.muon import orthogonalized  # noqa: E402
+from homezoo.train.optimizers import make_optimizers  # noqa: E402
 from homezoo.train.teach import Outcome, teaching  # noqa: E402
 from homezoo.train.trainer import StepReport  # noqa: E402
 
@@ -248,6 +249,22 @@ def test_wrong_commands_say_what_to_do(
     shutil.copy(base_path, "base.gguf")
     assert main(["train", "base.gguf", str(examples), *words]) == 1
     assert message in capsys.readouterr().err
+
+
+def test_gradients_lie_in_one_piece_from_the_first_step_to_the_last() -> None:
+    trained = {
+        name: torch.ones(shape, requires_grad=True)
+        for name, shape in {"blk.0.attn_q.lora_a": (4, 32), "blk.0.attn_q.lora_b": (48, 4)}.items()
+    }
+    optimizers = make_optimizers(trained, TrainingOptions(rank=4, lora_plus=16.0))
+    places = [parameter.grad.data_ptr() for parameter in trained.values()]
+    assert places[1] - places[0] == 4 * 32 * 4  # bytes of the first
+    for _ in range(2):
+        sum(parameter.square().sum() for parameter in trained.values()).backward()
+        assert all(float(parameter.grad.abs().min()) > 0 for parameter in trained.values())
+        optimizers.step(0.01)
+        assert [parameter.grad.data_ptr() for parameter in trained.values()] == places
+        assert not any(parameter.grad.any() for parameter in trained.values())
 
 
 def test_muon_brings_singular_values_near_one() -> None:

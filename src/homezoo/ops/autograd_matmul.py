@@ -1,5 +1,6 @@
 """Products with frozen weights under PyTorch's autograd, by the native kernels both ways."""
 
+import os
 from functools import cache
 from typing import Any, Literal
 
@@ -12,6 +13,11 @@ from homezoo.ops.reference_matmul import FLOAT_TYPES
 
 Forward = Literal["int8", "float"]
 Backward = Literal["exact", "int8"]
+
+# PyTorch's threads are to sleep between its operations: by default they spin, on the cores that the
+# kernels' threads want (a layer of 7B takes 1.44 s instead of 1.21 on two cores, docs/training.md).
+# Its OpenMP reads this once, when PyTorch is imported; this package does so after this line.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 class FrozenProducts:
