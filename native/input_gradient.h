@@ -21,31 +21,31 @@ static inline Wide add_wide(Wide a, Wide b) { return add8(a, b); }
 #endif
 static constexpr int kColumns = kWide * kVectors;  // columns of a register tile
 
-// M tokens times `rows` rows of a tile [rows][kColumns]: one chain of fma over the rows, added to what dx has unless
+// M tokens times `rows` rows of a tile [rows][V * kWide]: one chain of fma over the rows, added to what dx has unless
 // this is its first part. `turned`: dy is [rows, dy_stride], a token a column.
-template <int M, bool turned = false>
+template <int M, bool turned = false, int V = kVectors>
 static void gradient_tile(const float* tile, int rows, const float* dy, size_t dy_stride, float* dx, size_t dx_stride,
                           int columns, bool first) {
   for (int m = 0; m < M; m++)  // added to at the end; since the part before, it has left the cache
     for (int k = 0; k < columns; k += 16) __builtin_prefetch(dx + size_t(m) * dx_stride + k, 1);
-  Wide sum[M][kVectors];
+  Wide sum[M][V];
   for (int m = 0; m < M; m++)
-    for (int v = 0; v < kVectors; v++) sum[m][v] = set_wide(0);
-  for (int n = 0; n < rows; n++, tile += kColumns) {
-    Wide w[kVectors];
-    for (int v = 0; v < kVectors; v++) w[v] = load_wide(tile + v * kWide);
+    for (int v = 0; v < V; v++) sum[m][v] = set_wide(0);
+  for (int n = 0; n < rows; n++, tile += V * kWide) {
+    Wide w[V];
+    for (int v = 0; v < V; v++) w[v] = load_wide(tile + v * kWide);
     for (int m = 0; m < M; m++) {
       const Wide a = set_wide(turned ? dy[size_t(n) * dy_stride + size_t(m)] : dy[size_t(m) * dy_stride + size_t(n)]);
-      for (int v = 0; v < kVectors; v++) sum[m][v] = fma_wide(w[v], a, sum[m][v]);
+      for (int v = 0; v < V; v++) sum[m][v] = fma_wide(w[v], a, sum[m][v]);
     }
   }
   for (int m = 0; m < M; m++, dx += dx_stride) {
-    if (columns == kColumns) {
-      for (int v = 0; v < kVectors; v++)
+    if (columns == V * kWide) {
+      for (int v = 0; v < V; v++)
         store_wide(dx + v * kWide, first ? sum[m][v] : add_wide(load_wide(dx + v * kWide), sum[m][v]));
     } else {
-      float part[kColumns];
-      for (int v = 0; v < kVectors; v++) store_wide(part + v * kWide, sum[m][v]);
+      float part[V * kWide];
+      for (int v = 0; v < V; v++) store_wide(part + v * kWide, sum[m][v]);
       for (int k = 0; k < columns; k++) dx[k] = first ? part[k] : dx[k] + part[k];
     }
   }
@@ -63,17 +63,17 @@ static inline void turn8(const float* from, size_t stride, float* to, size_t pit
 #endif
 }
 
-// The transpose of x [columns, rows] as register tiles [groups][rows][kColumns], with zeros to the right.
-static void pack_turned(const float* x, size_t stride, int columns, int rows, float* tiles) {
-  for (int g = 0; g < columns; g += kColumns, tiles += size_t(rows) * kColumns)
-    for (int c = 0; c < kColumns; c += 8) {
+// The transpose of x [columns, rows] as register tiles [groups][rows][width], with zeros to the right.
+static void pack_turned(const float* x, size_t stride, int columns, int rows, float* tiles, int width = kColumns) {
+  for (int g = 0; g < columns; g += width, tiles += size_t(rows) * size_t(width))
+    for (int c = 0; c < width; c += 8) {
       const float* from = x + size_t(g + c) * stride;
       int r = 0;
       for (; g + c + 8 <= columns && r + 8 <= rows; r += 8)
-        turn8(from + r, stride, tiles + size_t(r) * kColumns + c, kColumns);
+        turn8(from + r, stride, tiles + size_t(r) * size_t(width) + c, size_t(width));
       for (; r < rows; r++)
         for (int i = 0; i < 8; i++)
-          tiles[size_t(r) * kColumns + size_t(c + i)] =
+          tiles[size_t(r) * size_t(width) + size_t(c + i)] =
               g + c + i < columns ? from[size_t(i) * stride + size_t(r)] : 0.0f;
     }
 }
@@ -88,39 +88,63 @@ static inline void dequantize_strip_row(const GradientStrip& s, int n, float* ou
   s.dequantize(row, out, s.columns);
 }
 
-// Rows [begin, begin + rows) of the strip as floats, register tile after register tile: [groups][rows][kColumns].
-static void fill_strip(const GradientStrip& s, int begin, int rows, float* tiles, float* row) {
+// Rows [begin, begin + rows) of the strip as floats, register tile after register tile: [groups][rows][width].
+static void fill_strip(const GradientStrip& s, int begin, int rows, int width, float* tiles, float* row) {
   if (s.turned_weight)
     return pack_turned(reinterpret_cast<const float*>(s.weight) + begin, s.row_bytes / sizeof(float), s.columns, rows,
-                       tiles);
-  const int groups = (s.columns + kColumns - 1) / kColumns;
-  std::memset(row, 0, sizeof(float) * size_t(groups) * kColumns);
+                       tiles, width);
+  const int groups = (s.columns + width - 1) / width;
+  std::memset(row, 0, sizeof(float) * size_t(groups * width));
   for (int r = 0; r < rows; r++) {
     dequantize_strip_row(s, begin + r, row);
     for (int g = 0; g < groups; g++)
-      std::memcpy(tiles + (size_t(g) * size_t(rows) + size_t(r)) * kColumns, row + g * kColumns,
-                  sizeof(float) * kColumns);
+      std::memcpy(tiles + (size_t(g) * size_t(rows) + size_t(r)) * size_t(width), row + g * width,
+                  sizeof(float) * size_t(width));
+  }
+}
+
+// `rows` rows from `begin` on of V * kWide columns from k on, for tokens [t, t + M).
+template <int M, int V>
+static void tile_at(const GradientStrip& s, const float* tile, int begin, int rows, int k, int t) {
+  const size_t token = s.turned_dy ? 1 : s.dy_stride, row = s.turned_dy ? s.dy_stride : 1;
+  const int columns = s.columns - k < V * kWide ? s.columns - k : V * kWide;
+  (s.turned_dy ? gradient_tile<M, true, V> : gradient_tile<M, false, V>)(
+      tile, rows, s.dy + size_t(t) * token + size_t(begin) * row, s.dy_stride, s.dx + size_t(t) * s.dx_stride + k,
+      s.dx_stride, columns, begin == 0 && !s.add);
+}
+
+// V * kWide columns at most, as of a delta's rank: tokens are read from one end to the other, as memory likes it, while
+// many parts of the strip lie in the second-level cache.
+template <int V>
+static void gradient_narrow(const GradientStrip& s, float* tiles, float* row) {
+  constexpr int M = V == 1 ? 8 : 6, kWidth = V * kWide, kRows = kPartRows * (kStripColumns / kWidth);
+  const auto parts = [&](auto tile, int from, int to, int t) {
+    for (int begin = from; begin < to; begin += kPartRows)
+      tile(s, tiles + size_t(begin - from) * kWidth, begin, to - begin < kPartRows ? to - begin : kPartRows, 0, t);
+  };
+  for (int from = 0; from < s.rows; from += kRows) {
+    const int to = s.rows - from < kRows ? s.rows : from + kRows;
+    fill_strip(s, from, to - from, kWidth, tiles, row);
+    int t = 0;
+    for (; t + M <= s.tokens; t += M) parts(tile_at<M, V>, from, to, t);
+    for (; t < s.tokens; t++) parts(tile_at<1, V>, from, to, t);
   }
 }
 
 static void gradient_exact(const GradientStrip& s, uint8_t* scratch) {
   float* row = reinterpret_cast<float*>(scratch);
   float* tiles = row + kStripColumns;
+  if (s.columns <= kWide) return gradient_narrow<1>(s, tiles, row);
+  if (s.columns <= 2 * kWide) return gradient_narrow<2>(s, tiles, row);
   for (int begin = 0; begin < s.rows; begin += kPartRows) {
     const int rows = s.rows - begin < kPartRows ? s.rows - begin : kPartRows;
-    fill_strip(s, begin, rows, tiles, row);
+    fill_strip(s, begin, rows, kColumns, tiles, row);
     for (int k = 0; k < s.columns; k += kColumns) {
       const float* tile = tiles + size_t(k) * size_t(rows);
-      const int columns = s.columns - k < kColumns ? s.columns - k : kColumns;
-      const auto at = [&](auto kernel, int t) {
-        const size_t token = s.turned_dy ? 1 : s.dy_stride, row = s.turned_dy ? s.dy_stride : 1;
-        kernel(tile, rows, s.dy + size_t(t) * token + size_t(begin) * row, s.dy_stride,
-               s.dx + size_t(t) * s.dx_stride + k, s.dx_stride, columns, begin == 0 && !s.add);
-      };
       int t = 0;
-      for (; t + 6 <= s.tokens; t += 6) at(s.turned_dy ? gradient_tile<6, true> : gradient_tile<6, false>, t);
-      for (; t + 2 <= s.tokens; t += 2) at(s.turned_dy ? gradient_tile<2, true> : gradient_tile<2, false>, t);
-      for (; t < s.tokens; t++) at(s.turned_dy ? gradient_tile<1, true> : gradient_tile<1, false>, t);
+      for (; t + 6 <= s.tokens; t += 6) tile_at<6, kVectors>(s, tile, begin, rows, k, t);
+      for (; t + 2 <= s.tokens; t += 2) tile_at<2, kVectors>(s, tile, begin, rows, k, t);
+      for (; t < s.tokens; t++) tile_at<1, kVectors>(s, tile, begin, rows, k, t);
     }
   }
 }

@@ -212,6 +212,7 @@ void multiply(Threads& threads, const Section& section, const FloatMatrix& a, co
     s.rows = b.height();
     s.columns = std::min(kStripColumns, b.width() - int(column));
     s.dequantize = section.dequantize[kF32];
+    if (!b.turned) s.strip_bytes = s.columns * int(sizeof(float));
     s.dy = a.data + first * (a.turned ? 1 : size_t(a.columns));
     s.dy_stride = size_t(a.columns);
     s.tokens = std::min(groups.each, a.height() - int(first));
