@@ -121,12 +121,14 @@ class Distance:
         return f"{self.largest:.1e} apart, top-1 {self.top_1:.1%}, KL {self.kl:.1e}"
 
 
-def check(path: Path, files: list[tuple[str, float]], sides: Sides, report: Report) -> None:
+def check(
+    path: Path, files: list[tuple[str, float]], sides: Sides, report: Report, text: Path = TEXT
+) -> None:
     """Both sides with the same adapters: a greedy continuation, and the logits of a text."""
     sides.open(path, 512)
     workers = sides.ours, sides.theirs
     prompt = [BOS] if "stories" in path.stem else random_tokens(path, 8)
-    tokens = sides.ours.ask("tokenize", text=TEXT.read_text("utf-8"))[:LOGITS_TOKENS]
+    tokens = sides.ours.ask("tokenize", text=text.read_text("utf-8"))[:LOGITS_TOKENS]
     base = sides.ours.ask("greedy", tokens=prompt, count=GREEDY_TOKENS)
     without = Distance.of(*sides.logits(tokens))
     for worker in workers:
@@ -206,6 +208,7 @@ def main() -> None:
     )
     parser.add_argument("--models", nargs="+", type=Path, default=[], help="files or folders")
     parser.add_argument("--pair", nargs=2, type=Path, help="check this model and adapter alone")
+    parser.add_argument("--text", type=Path, default=TEXT, help="whose logits --pair compares")
     parser.add_argument("--only", choices=("agreement", "speed"))
     parser.add_argument("--threads", type=int, default=default_threads())
     parser.add_argument("--env", type=Path, default=DEFAULT_ENVIRONMENT / "llama-cpp-python")
@@ -219,7 +222,8 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         sides = Sides(ours, theirs, folder, options.threads)
         if options.pair:
-            check(options.pair[0], [(str(options.pair[1]), 1.0)], sides, report)
+            model, adapter = options.pair
+            check(model, [(str(adapter), 1.0)], sides, report, options.text)
         elif options.only != "speed":
             check_all(sides, report)
         if options.models and options.only != "agreement":

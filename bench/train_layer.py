@@ -68,6 +68,7 @@ def our_model() -> Any:
 
 def ours(tokens: int, threads: int, backward: str) -> Step:
     """A step of homezoo: forward, forward again and backward."""
+    from homezoo import _native
     from homezoo.models.batch import pack_documents
     from homezoo.ops.autograd import AutogradOps
     from homezoo.ops.autograd_matmul import FrozenProducts  # before PyTorch, as in the command
@@ -76,6 +77,7 @@ def ours(tokens: int, threads: int, backward: str) -> Step:
 
     model = our_model()
     torch.set_num_threads(threads)
+    _native.keep_freed_memory(True)  # likewise
     products: Any = FrozenProducts(threads, "int8", backward)  # type: ignore[arg-type]
     batch = pack_documents([[n % 64 for n in range(tokens)]])
     ops = AutogradOps(batch, head_width=WIDTH // HEADS, products=products)

@@ -5,6 +5,10 @@
 #include "rows.h"
 #include "sequences.h"
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 namespace bindings {
 namespace {
 
@@ -163,6 +167,20 @@ std::vector<NewMatrix> attended_gradient(const Matrix& dy, const Matrix& q, cons
   return found;
 }
 
+// Whether freed memory stays with this process. Passes free and take the same gigabytes again and again; pages that went
+// back to the system in between would be cleared and mapped anew each time. Only the main heap is kept: 32 MB is the
+// most that glibc lets blocks of it have. Without `keep` all goes back, now and later, as glibc does by itself once a
+// block of 32 MB was freed.
+void keep_freed_memory(bool keep) {
+#if defined(__GLIBC__)
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  mallopt(M_TRIM_THRESHOLD, keep ? -1 : 64 << 20);
+  if (!keep) malloc_trim(0);
+#else
+  (void)keep;
+#endif
+}
+
 }  // namespace
 
 void bind_training(nb::module_& m) {
@@ -185,6 +203,8 @@ void bind_training(nb::module_& m) {
   m.def("attention_gradient", &attended_gradient, array("dy"), array("q"), array("k"), array("v"), array("y"),
         array("statistics"), array("starts"), "head_width"_a, "scale"_a, "window"_a, "threads"_a,
         array("slopes") = nb::none(), "Its gradients for q, k and v, of k and v for each query head: [T, H E] each.");
+  m.def("keep_freed_memory", &keep_freed_memory, "keep"_a,
+        "Whether freed memory stays with this process, to be used again (glibc only).");
 }
 
 }  // namespace bindings

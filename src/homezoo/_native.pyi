@@ -364,6 +364,11 @@ def attention_gradient(
     Its gradients for q, k and v, of k and v for each query head: [T, H E] each.
     """
 
+def keep_freed_memory(keep: bool) -> None:
+    """
+    Whether freed memory stays with this process, to be used again (glibc only).
+    """
+
 def dequantize(
     rows: Annotated[
         NDArray[numpy.uint8], dict(shape=(None, None), order="C", device="cpu", writable=False)

@@ -1,5 +1,6 @@
 """The account of memory: held to real runs, and kept as a limit by them."""
 
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -123,3 +124,25 @@ def test_this_machine_tells_its_memory() -> None:
     assert 256 << 20 < usable < limit
     if sys.platform == "linux":
         assert 0 < (available_memory() or 0) <= limit * 64
+
+
+KEPT = """
+import numpy as np
+from homezoo.ops.memory import freed_memory_kept, private_memory
+def take():
+    for _ in [np.ones(2_000_000, np.float32) for _ in range(20)]: pass  # 160 MB, and free it
+before = private_memory()
+with freed_memory_kept():
+    take()
+    print(private_memory() - before)
+print(private_memory() - before)
+take()
+print(private_memory() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc alone is asked to keep it")
+def test_freed_memory_is_kept_for_a_while_and_given_back() -> None:
+    done = subprocess.run([sys.executable, "-c", KEPT], capture_output=True, check=True, text=True)
+    kept, afterwards, later = map(int, done.stdout.split())
+    assert kept > 140e6 and afterwards < 20e6 and later < 100e6

@@ -2,8 +2,11 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from homezoo import _native
 from homezoo.ops.cores import control_groups
 
 # Of the memory, for the system and other programs: a machine without any to spare stands still.
@@ -97,3 +100,17 @@ def _windows_memory() -> int | None:
     kilobytes = ctypes.c_ulonglong(0)
     known = library.kernel32.GetPhysicallyInstalledSystemMemory(ctypes.byref(kilobytes))
     return kilobytes.value * 1024 if known else None
+
+
+@contextmanager
+def freed_memory_kept() -> Iterator[None]:
+    """Meanwhile memory that is freed stays with this process; afterwards it goes back.
+
+    For work that takes and frees the same gigabytes again and again: pages that went back to the
+    system are cleared and mapped anew each time. Where the C library is not glibc nothing changes.
+    """
+    _native.keep_freed_memory(True)
+    try:
+        yield
+    finally:
+        _native.keep_freed_memory(False)

@@ -26,7 +26,7 @@ class MemoryPlan:
     weights: int  # of the file, mapped: the system may share and drop them
     trained: int  # parameters, gradients, moments
     inputs: int  # of layers that are computed again
-    kept: int  # activations of layers that keep them, at least the one at work
+    kept: int  # activations of the layers that keep them, and what the one at work needs besides
     loss: int
     process: int
     kept_layers: int
@@ -53,6 +53,7 @@ def plan_memory(
     when even with every layer computed again the limit is too small.
     """
     activation = layer_floats(config) * length * FLOAT
+    work = work_floats(config) * length * FLOAT
     entering = config.width * length * FLOAT
     rows = min(loss_rows(config.vocab_size), length)
     fixed = {
@@ -64,10 +65,9 @@ def plan_memory(
     }
 
     def plan(kept: int) -> MemoryPlan:
-        # one layer more than is kept is at work while another one is computed again
-        live = min(kept + 1, layers)
         inputs = (layers - kept) * entering
-        return MemoryPlan(kept=live * activation, inputs=inputs, kept_layers=kept, **fixed)
+        activations = kept * activation + work
+        return MemoryPlan(kept=activations, inputs=inputs, kept_layers=kept, **fixed)
 
     least = plan(1)
     if limit is None:
@@ -92,15 +92,23 @@ def loss_rows(vocabulary: int) -> int:
 
 
 def layer_floats(config: ModelConfig) -> int:
-    """Numbers that a layer's backward pass needs, for each token.
+    """Numbers that a layer keeps for its backward pass, for each token.
 
-    Inputs of the linears and norms, queries, keys and values as they are rotated and repeated for
-    all heads, and what the activation needs.
+    The stream before and between its halves, both norms of it and what some architectures add;
+    queries, keys and values as they come and as they are rotated; what attention gives; gate, up
+    and their product. Measured on LLaMA's shape it is 0.87 of this (docs/training.md).
+    """
+    queries, keys = config.heads * config.head_width, config.kv_heads * config.head_width
+    return 5 * config.width + 3 * queries + 3 * keys + 3 * config.feed_forward
+
+
+def work_floats(config: ModelConfig) -> int:
+    """Numbers for each token that the layer at work needs besides: gradients, and parts of them.
+
+    Those of keys and values come for each query head before they are added up.
     """
     queries = config.heads * config.head_width
-    keys = config.kv_heads * config.head_width
-    wide = config.feed_forward
-    return 5 * config.width + 6 * queries + 3 * keys + 4 * wide
+    return 4 * config.width + 5 * queries + 4 * config.feed_forward
 
 
 def free_memory() -> int | None:

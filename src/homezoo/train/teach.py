@@ -16,6 +16,7 @@ from homezoo.formats.adapter_origin import (
 )
 from homezoo.ops.autograd_matmul import FrozenProducts
 from homezoo.ops.cores import available_cores
+from homezoo.ops.memory import freed_memory_kept
 from homezoo.train.energy import EnergyMeter
 from homezoo.train.job import Files, Job, interruptible
 from homezoo.train.journal import Journal
@@ -237,7 +238,7 @@ class Teaching:
 def teaching(job: Job, threads: int | None = None) -> Iterator[Teaching]:
     """The job with its deltas attached; afterwards the model is as before.
 
-    PyTorch's own threads are set to `threads`, too.
+    Until then PyTorch has as many threads as `threads`, and freed memory stays with the process.
     """
     import torch
 
@@ -245,7 +246,8 @@ def teaching(job: Job, threads: int | None = None) -> Iterator[Teaching]:
     taught = Teaching(job, threads)
     torch.set_num_threads(taught.threads)
     try:
-        yield taught
+        with freed_memory_kept():
+            yield taught
     finally:
         torch.set_num_threads(before)
         detach_deltas(job.model)
