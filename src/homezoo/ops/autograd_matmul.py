@@ -15,7 +15,7 @@ Forward = Literal["int8", "float"]
 Backward = Literal["exact", "int8"]
 
 # PyTorch's threads are to sleep between its operations: by default they spin, on the cores that the
-# kernels' threads want (a layer of 7B takes 1.44 s instead of 1.21 on two cores, docs/training.md).
+# kernels' threads want (two layers of 7B: 1.44 s instead of 1.21, docs/training.md).
 # Its OpenMP reads this once, when PyTorch is imported; this package does so after this line.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 

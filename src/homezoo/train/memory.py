@@ -96,7 +96,7 @@ def layer_floats(config: ModelConfig) -> int:
 
     The stream before and between its halves, both norms of it and what some architectures add;
     queries, keys and values as they come and as they are rotated; what attention gives; gate, up
-    and their product. Measured on LLaMA's shape it is 0.87 of this (docs/training.md).
+    and their product. On LLaMA's shape 0.87 of this was measured (docs/LOG.md).
     """
     queries, keys = config.heads * config.head_width, config.kv_heads * config.head_width
     return 5 * config.width + 3 * queries + 3 * keys + 3 * config.feed_forward
