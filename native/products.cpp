@@ -30,7 +30,7 @@ void share(Threads& threads, int count, size_t scratch_bytes, const std::functio
   const size_t each = to_line(scratch_bytes);
   const Memory scratch(each * size_t(threads.count()));
   std::atomic<int> next{0};
-  threads.run([&](int thread) {
+  threads.share([&](int thread) {
     for (int task; (task = next.fetch_add(1, std::memory_order_relaxed)) < count;)
       work(task, scratch.data() + size_t(thread) * each);
   });

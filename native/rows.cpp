@@ -15,7 +15,7 @@ void share_runs(Threads& threads, size_t count, size_t each, Work work) {
   const size_t run = std::max<size_t>(1, kRun / std::max<size_t>(1, each)), tasks = (count + run - 1) / run;
   const std::lock_guard<std::mutex> alone(threads.in_use());
   std::atomic<size_t> next{0};
-  threads.run([&](int) {
+  threads.share([&](int) {
     for (size_t task; (task = next.fetch_add(1, std::memory_order_relaxed)) < tasks;)
       work(task * run, std::min(count, (task + 1) * run));
   });

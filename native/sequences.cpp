@@ -16,7 +16,7 @@ void attend_sequences(Threads& threads, const Section& section, const Sequences&
   const std::unique_ptr<float[]> scratch(new float[floats * size_t(threads.count())]);
   const size_t width = size_t(form.width), row = size_t(form.heads) * width, kv_row = size_t(form.groups) * width;
   std::atomic<int> next{0};
-  threads.run([&](int thread) {
+  threads.share([&](int thread) {
     for (int task; (task = next.fetch_add(1, std::memory_order_relaxed)) < form.count * form.heads;) {
       const int sequence = task / form.heads, head = task % form.heads, group = head / (form.heads / form.groups);
       const size_t first = size_t(form.starts[sequence]);

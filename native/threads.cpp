@@ -13,6 +13,8 @@ namespace {
 // About 20 microseconds on a 3 GHz core: longer than the gaps inside a step, shorter than a scheduler's slice.
 constexpr int kSpins = 500;
 
+constexpr uint64_t kClosed = uint64_t{1} << 31, kJoined = kClosed - 1;  // of the gate; above them is the round
+
 inline void pause_briefly() {
 #if defined(__x86_64__) || defined(_M_X64)
   _mm_pause();
@@ -55,18 +57,41 @@ void Threads::serve(int thread) {
     wait_for(round_, [&](uint32_t now) { return now != seen; });
     seen = round_.load(std::memory_order_acquire);
     if (stop_.load(std::memory_order_acquire)) return;
+    if (!join(seen)) continue;
     (*work_)(thread);
-    if (busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) busy_.notify_all();
+    left_.fetch_add(1, std::memory_order_acq_rel);
+    left_.notify_all();
   }
 }
 
-void Threads::run(const std::function<void(int)>& work) {
+bool Threads::join(uint32_t round) {
+  uint64_t gate = gate_.load(std::memory_order_acquire);
+  while (gate >> 32 == round && !(gate & kClosed))
+    if (gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acq_rel, std::memory_order_acquire)) return true;
+  return false;
+}
+
+// Whoever joined the round before has left: nobody looks at the work or adds to left_.
+void Threads::begin(const Work& work) {
+  const uint32_t round = round_.load(std::memory_order_relaxed) + 1;
   work_ = &work;
-  busy_.store(count_ - 1, std::memory_order_release);
-  round_.fetch_add(1, std::memory_order_acq_rel);
+  left_.store(0, std::memory_order_relaxed);
+  gate_.store(uint64_t{round} << 32, std::memory_order_release);
+  round_.store(round, std::memory_order_release);
   round_.notify_all();
+}
+
+void Threads::run(const Work& work) {
+  begin(work);
   work(0);
-  wait_until(busy_, 0);
+  wait_until(left_, count_ - 1);
+}
+
+void Threads::share(const Work& work) {
+  begin(work);
+  work(0);
+  const uint64_t gate = gate_.fetch_or(kClosed, std::memory_order_acq_rel);
+  wait_until(left_, int(gate & kJoined));
 }
 
 }  // namespace homezoo

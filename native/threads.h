@@ -21,18 +21,25 @@ class Threads {
   Threads& operator=(const Threads&) = delete;
 
   int count() const { return count_; }
-  void run(const std::function<void(int)>& work);  // work(thread) on every thread; the caller is thread 0
+  using Work = std::function<void(int)>;
+  void run(const Work& work);  // work(thread) on every thread; the caller is thread 0
+  // work(0) by the caller, and work(thread) on those threads that come before it ends: for tasks that whoever is free
+  // takes. Beside other programs a sleeping thread may get its core only milliseconds later.
+  void share(const Work& work);
   std::mutex& in_use() { return in_use_; }         // held by whoever runs: one program at a time
 
  private:
   void serve(int thread);
+  void begin(const Work& work);
+  bool join(uint32_t round);  // whether a worker still takes part in this round
 
   const int count_;
   std::mutex in_use_;
   std::vector<std::thread> workers_;
-  const std::function<void(int)>* work_ = nullptr;
-  std::atomic<uint32_t> round_{0};
-  std::atomic<int> busy_{0};
+  const Work* work_ = nullptr;
+  std::atomic<uint32_t> round_{0};  // what workers wait for
+  std::atomic<uint64_t> gate_{0};   // the round, a bit that says whether it is closed, and how many workers joined it
+  std::atomic<int> left_{0};        // workers that joined it and are done
   std::atomic<bool> stop_{false};
 };
 

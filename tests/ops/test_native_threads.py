@@ -156,3 +156,27 @@ def test_idle_threads_do_not_hold_a_core() -> None:
     start = time.process_time()
     time.sleep(0.5)
     assert time.process_time() - start < 0.1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are put on one core")
+def test_threads_that_come_too_late_are_not_waited_for() -> None:
+    """On one core most workers wake after the caller has done all tasks: nothing is lost or hangs,
+    and the same pool still runs whole programs, which need every thread."""
+    random = np.random.default_rng(3)
+    a, b = (random.standard_normal((n, 96), np.float32) for n in (640, 48))
+    expected = _native.multiply(a, b, _native.Threads(1), False, True)
+    model = load_model(random_model(type=BlockType.Q4_0, seed=2))
+    logits = NativeModel(model).whole(TOKENS)
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        pool = _native.Threads(4)  # its threads inherit the core
+        for turn in range(400):
+            np.testing.assert_array_equal(_native.multiply(a, b, pool, False, True), expected)
+            if turn % 100 == 0:
+                cache = KVCache.for_model(model.config, 128)
+                run = compile_native(model, cache, pool)
+                batch = build_batch([(Sequence(cache), TOKENS)], every_row=True)
+                np.testing.assert_array_equal(run(batch), logits)
+    finally:
+        os.sched_setaffinity(0, allowed)
