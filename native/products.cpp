@@ -1,7 +1,6 @@
 #include "products.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <functional>
 #include <memory>
@@ -29,11 +28,7 @@ size_t to_line(size_t bytes) { return (bytes + kLine - 1) / kLine * kLine; }
 void share(Threads& threads, int count, size_t scratch_bytes, const std::function<void(int, uint8_t*)>& work) {
   const size_t each = to_line(scratch_bytes);
   const Memory scratch(each * size_t(threads.count()));
-  std::atomic<int> next{0};
-  threads.share([&](int thread) {
-    for (int task; (task = next.fetch_add(1, std::memory_order_relaxed)) < count;)
-      work(task, scratch.data() + size_t(thread) * each);
-  });
+  threads.share(count, [&](int task, int thread) { work(task, scratch.data() + size_t(thread) * each); });
 }
 
 // Rows of activations rounded for a format: codes, scales and sums one array after another.
@@ -212,7 +207,7 @@ void multiply(Threads& threads, const Section& section, const FloatMatrix& a, co
     s.rows = b.height();
     s.columns = std::min(kStripColumns, b.width() - int(column));
     s.dequantize = section.dequantize[kF32];
-    if (!b.turned) s.strip_bytes = s.columns * int(sizeof(float));
+    s.strip_bytes = s.columns * int(sizeof(float));
     s.dy = a.data + first * (a.turned ? 1 : size_t(a.columns));
     s.dy_stride = size_t(a.columns);
     s.tokens = std::min(groups.each, a.height() - int(first));

@@ -1,7 +1,6 @@
 #include "rows.h"
 
 #include <algorithm>
-#include <atomic>
 #include <mutex>
 
 namespace homezoo {
@@ -14,10 +13,9 @@ template <class Work>
 void share_runs(Threads& threads, size_t count, size_t each, Work work) {
   const size_t run = std::max<size_t>(1, kRun / std::max<size_t>(1, each)), tasks = (count + run - 1) / run;
   const std::lock_guard<std::mutex> alone(threads.in_use());
-  std::atomic<size_t> next{0};
-  threads.share([&](int) {
-    for (size_t task; (task = next.fetch_add(1, std::memory_order_relaxed)) < tasks;)
-      work(task * run, std::min(count, (task + 1) * run));
+  threads.share(int(tasks), [&](int task, int) {
+    const size_t begin = size_t(task) * run;
+    work(begin, std::min(count, begin + run));
   });
 }
 

@@ -78,7 +78,7 @@ struct GradientStrip {
   bool add = false;            // to what dx has; these three for exact floats only
   bool turned_dy = false;      // dy is [rows, dy_stride]
   bool turned_weight = false;  // weight is floats [columns, row_bytes], from row 0 of the strip on
-  int strip_bytes = 0;         // of a row of the strip, if rows to come are to be fetched ahead
+  int strip_bytes = 0;         // of a row of the strip: rows to come are fetched ahead
 };
 
 // Bytes of scratch, exact or int8, for so many tokens.

@@ -87,9 +87,14 @@ void Threads::run(const Work& work) {
   wait_until(left_, count_ - 1);
 }
 
-void Threads::share(const Work& work) {
-  begin(work);
-  work(0);
+void Threads::share(int tasks, const std::function<void(int, int)>& work) {
+  std::atomic<int> next{0};
+  const Work take = [&](int thread) {
+    for (int task; (task = next.fetch_add(1, std::memory_order_relaxed)) < tasks;) work(task, thread);
+  };
+  if (tasks <= 1) return take(0);  // nobody need wake
+  begin(take);
+  take(0);
   const uint64_t gate = gate_.fetch_or(kClosed, std::memory_order_acq_rel);
   wait_until(left_, int(gate & kJoined));
 }

@@ -23,9 +23,9 @@ class Threads {
   int count() const { return count_; }
   using Work = std::function<void(int)>;
   void run(const Work& work);  // work(thread) on every thread; the caller is thread 0
-  // work(0) by the caller, and work(thread) on those threads that come before it ends: for tasks that whoever is free
-  // takes. Beside other programs a sleeping thread may get its core only milliseconds later.
-  void share(const Work& work);
+  // work(task, thread) for tasks 0 .. tasks - 1, each taken by whoever is free. Threads that come when all are taken are
+  // not waited for: beside other programs a sleeping thread may get its core only milliseconds later.
+  void share(int tasks, const std::function<void(int, int)>& work);
   std::mutex& in_use() { return in_use_; }         // held by whoever runs: one program at a time
 
  private:

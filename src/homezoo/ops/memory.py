@@ -1,4 +1,6 @@
-"""How much memory a model may take here: the machine's, or the control group's if that is less."""
+"""How much memory a model may take here: the machine's, or the control group's if that is less.
+
+And what becomes of memory that was freed."""
 
 import os
 import sys
