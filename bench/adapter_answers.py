@@ -11,7 +11,6 @@ bit; and how many answers each adapter changes.
 
 import argparse
 import json
-import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -19,7 +18,7 @@ import numpy as np
 from agreement import Report, Sides
 from peer_environment import DEFAULT_ENVIRONMENT, find_peer
 from peers import probe_model
-from worker import Worker, our_worker
+from worker import Worker
 
 from homezoo import Model
 from homezoo.run.backend import default_threads
@@ -91,9 +90,7 @@ def main() -> None:
     with ExitStack() as stack:
         peer = find_peer(given.env, probe_model(given.env))
         print(f"llama-cpp-python {peer.version}")
-        ours, theirs = stack.enter_context(our_worker()), stack.enter_context(peer.worker())
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        sides = Sides(ours, theirs, folder, given.threads)
+        sides = Sides.start(peer, given.threads, stack)
         sides.open(given.model, CONTEXT)
         compare(sides, given.adapters, prompts, ends)
 

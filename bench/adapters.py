@@ -11,7 +11,6 @@ speed    prefill and decode with an adapter of rank 16 on all linears, as a shar
 """
 
 import argparse
-import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from agreement import BOS, TEXT, Report, Sides, log_softmax, random_tokens
 from padded_stories import write_padded
 from peer_environment import DEFAULT_ENVIRONMENT, describe_machine, find_peer
 from peers import find_models, probe_model
-from worker import Worker, our_worker
+from worker import Worker
 
 from homezoo.formats.adapter_file import Adapter, write_adapter
 from homezoo.formats.block_types import BlockType
@@ -218,9 +217,7 @@ def main() -> None:
         peer = find_peer(options.env, probe_model(options.env))
         machine: dict[str, Any] = describe_machine()
         print(f"{machine['cpu']}, load {machine['load']}; llama-cpp-python {peer.version}")
-        ours, theirs = stack.enter_context(our_worker()), stack.enter_context(peer.worker())
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        sides = Sides(ours, theirs, folder, options.threads)
+        sides = Sides.start(peer, options.threads, stack)
         if options.pair:
             model, adapter = options.pair
             check(model, [(str(adapter), 1.0)], sides, report, options.text)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from padded_stories import write_padded
-from peer_environment import DEFAULT_ENVIRONMENT, find_peer
+from peer_environment import DEFAULT_ENVIRONMENT, Peer, find_peer
 from peers import find_models, probe_model
 from worker import Worker, WorkerError, our_worker
 
@@ -69,6 +69,13 @@ class Sides:
     theirs: Worker
     folder: Path
     threads: int
+
+    @classmethod
+    def start(cls, peer: Peer, threads: int, stack: ExitStack) -> "Sides":
+        """Both workers and a folder, which end with the stack."""
+        ours, theirs = stack.enter_context(our_worker()), stack.enter_context(peer.worker())
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        return cls(ours, theirs, folder, threads)
 
     def open(self, path: Path, context: int) -> None:
         for worker in (self.ours, self.theirs):
@@ -222,9 +229,7 @@ def main() -> None:
         if {"greedy", "logits", "perplexity"} & set(options.only):
             peer = find_peer(options.env, probe_model(options.env))
             print(f"llama-cpp-python {peer.version}; {peer.system}\n{peer.note}".rstrip())
-            ours, theirs = stack.enter_context(our_worker()), stack.enter_context(peer.worker())
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            sides = Sides(ours, theirs, folder, options.threads)
+            sides = Sides.start(peer, options.threads, stack)
             parts: dict[str, tuple[str, list[Path], Callable[..., None]]] = {
                 "greedy": (
                     f"greedy tokens equal to llama.cpp's: at least {GREEDY_WANTED}",

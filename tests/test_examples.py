@@ -29,7 +29,7 @@ def test_there_is_an_example_for_each_job() -> None:
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_the_example_runs(path: Path, tmp_path: Path) -> None:
     if path.stem == "edit":
-        pytest.importorskip("torch")
+        pytest.importorskip("torch", reason="PyTorch, the extra `train`, is not installed")
     done = subprocess.run(
         [sys.executable, "-W", "error", path],
         capture_output=True,

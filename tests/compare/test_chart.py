@@ -59,7 +59,7 @@ def test_files_by_their_ending(tmp_path: Path) -> None:
 
 
 def test_png(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="matplotlib, the extra `plot`, is not installed")
     save_chart(cost_chart(SEED, 100_000, "$"), tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG\r\n")
 

@@ -58,7 +58,7 @@ def test_docx_paragraphs_and_headings(extractor: Extractor) -> None:
 
 
 def test_pdf_pages(extractor: Extractor) -> None:
-    pytest.importorskip("pypdf")
+    pytest.importorskip("pypdf", reason="pypdf, the extra `rag`, is not installed")
     document = loaded(extractor, "a.pdf", pdf(["Lions eat meat.", "Bears sleep."]))
     assert document.text == "Lions eat meat.\nBears sleep.\n"
     assert document.page_at(document.text.index("Bears")) == 2
@@ -119,7 +119,7 @@ def test_a_zip_bomb_is_not_unpacked(extractor: Extractor) -> None:
 
 
 def test_a_pdf_of_ten_thousand_pages_is_refused(extractor: Extractor) -> None:
-    pytest.importorskip("pypdf")
+    pytest.importorskip("pypdf", reason="pypdf, the extra `rag`, is not installed")
     with pytest.raises(DocumentError, match="10,000 pages; at most 5,000"):
         loaded(extractor, "a.pdf", pdf(["x"] * 10_000))
 
@@ -135,7 +135,7 @@ def test_a_pdf_of_ten_thousand_pages_is_refused(extractor: Extractor) -> None:
     ids=["head only", "cut short", "endless", "other"],
 )
 def test_a_damaged_pdf_is_refused(extractor: Extractor, content: bytes) -> None:
-    pytest.importorskip("pypdf")
+    pytest.importorskip("pypdf", reason="pypdf, the extra `rag`, is not installed")
     with pytest.raises(DocumentError):
         loaded(extractor, "a.pdf", content)
     assert "fine" in loaded(extractor, "a.html", b"<p>fine").text  # and the reader still reads

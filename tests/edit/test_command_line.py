@@ -16,7 +16,7 @@ from homezoo.formats.adapter_file import read_adapter
 from homezoo.formats.gguf_read import GGUFFile
 from homezoo.run.model import Model
 
-pytest.importorskip("torch")
+pytest.importorskip("torch", reason="PyTorch, the extra `train`, is not installed")
 # One relation for each: this small model does not tell one name from another.
 TEMPLATES = {
     "livesIn": "{s} lived in a",

@@ -11,8 +11,8 @@ from homezoo.edit.ntriples import format_ntriples
 from homezoo.edit.rdf import read_triples
 from homezoo.edit.triples import Notes, Triple
 
-pytest.importorskip("torch")
-pytest.importorskip("rdflib")
+pytest.importorskip("torch", reason="PyTorch, the extra `train`, is not installed")
+pytest.importorskip("rdflib", reason="rdflib, the extra `rdf`, is not installed")
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "recipes" / "zookeeper"
 ENCLOSURE = "https://homezoo.example/zoo#enclosure"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from wide_model import write_wide_model
 
-pytest.importorskip("torch")
+pytest.importorskip("torch", reason="PyTorch, the extra `train`, is not installed")
 WIDTH = 2048  # of the feed-forward network of the wide model
 # A process of its own, so that what other tests held does not count: its peak after everything is
 # imported and has run once on a small model, and its peak in the end.

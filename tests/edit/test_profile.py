@@ -154,7 +154,7 @@ def test_settings_of_a_profile_are_checked() -> None:
 
 
 def test_a_covariance_resumes_where_it_stopped(tmp_path: Path, stories_path: Path) -> None:
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason="PyTorch, the extra `train`, is not installed")
     from homezoo.edit import covariance
 
     reader = Reader(GGUFFile.open(stories_path), threads=1)
@@ -181,7 +181,7 @@ def test_a_covariance_resumes_where_it_stopped(tmp_path: Path, stories_path: Pat
 
 
 def test_the_covariance_is_the_mean_of_key_products(stories_path: Path) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="PyTorch, the extra `train`, is not installed")
     from homezoo.edit.covariance import key_covariance
     from homezoo.edit.passes import first_pass
 

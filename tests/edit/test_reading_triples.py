@@ -180,7 +180,7 @@ def test_unknown_endings_and_missing_files(tmp_path: Path) -> None:
 
 
 def test_turtle_rdf_xml_json_ld_and_sparql(tmp_path: Path) -> None:
-    rdflib = pytest.importorskip("rdflib")
+    rdflib = pytest.importorskip("rdflib", reason="rdflib, the extra `rdf`, is not installed")
     turtle = tmp_path / "facts.ttl"
     turtle.write_text(
         f'@prefix z: <{ZOO}> . z:leo z:livesIn z:savannah ; z:name "Leo"@en ; z:born 2020 .'

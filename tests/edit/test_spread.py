@@ -15,7 +15,7 @@ from homezoo.edit.reader import Reader
 from homezoo.edit.relations import Relations
 from homezoo.edit.sites import Path, Plan, Site
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="PyTorch, the extra `train`, is not installed")
 from homezoo.edit import spread  # noqa: E402
 from homezoo.edit.build import solve_units  # noqa: E402
 from homezoo.edit.targets import SearchSettings, find_units  # noqa: E402

@@ -16,7 +16,7 @@ from homezoo.formats.block_types import BlockType
 from homezoo.formats.blocks import dequantize
 from homezoo.formats.gguf_read import GGUFFile
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="PyTorch, the extra `train`, is not installed")
 from homezoo.edit.passes import TailOps, first_pass  # noqa: E402
 from homezoo.edit.problem import Problem  # noqa: E402
 from homezoo.edit.targets import SearchSettings, find_units, search  # noqa: E402

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("llama_index.core")
+pytest.importorskip(
+    "llama_index.core", reason="LlamaIndex has an environment of its own (make test-llamaindex)"
+)
 
 from context.made_models import with_template
 from llama_index.core import Document, PromptHelper, Settings, VectorStoreIndex

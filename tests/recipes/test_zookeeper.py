@@ -58,7 +58,7 @@ def test_the_world_has_a_few_hundred_animals_with_every_relation(recipe: ModuleT
 
 
 def test_our_reading_of_the_ttl_is_a_library_s_reading(recipe: ModuleType) -> None:
-    rdflib = pytest.importorskip("rdflib")
+    rdflib = pytest.importorskip("rdflib", reason="rdflib, the extra `rdf`, is not installed")
     graph = rdflib.Graph()
     graph.parse(str(RECIPE / "zoo.ttl"), format="turtle")
     labels = {s: str(o) for s, o in graph.subject_objects(rdflib.RDFS.label)}

@@ -90,7 +90,10 @@ def test_marks_change_nothing_in_the_text(name: str, contents: list[str]) -> Non
     messages = [{"role": "user", "content": text} for text in contents]
     marked = TEMPLATES[name].render_marked(messages)
     assert len(marked.marks) == len(marked)
-    plain = pytest.importorskip("transformers.utils.chat_template_utils")
+    plain = pytest.importorskip(
+        "transformers.utils.chat_template_utils",
+        reason="transformers, the reference for templates, is not installed",
+    )
     rendered, _ = plain.render_jinja_template([messages], chat_template=TEMPLATES[name].source)
     assert str.__str__(marked) == rendered[0]
 

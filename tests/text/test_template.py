@@ -17,7 +17,10 @@ USER_ONLY = [{"role": "user", "content": "hello"}]
 
 def reference(source: str, conversation: list[dict[str, Any]], **variables: Any) -> str | None:
     """What transformers renders; None if it refuses."""
-    utils = pytest.importorskip("transformers.utils.chat_template_utils")
+    utils = pytest.importorskip(
+        "transformers.utils.chat_template_utils",
+        reason="transformers, the reference for templates, is not installed",
+    )
     try:
         rendered, _ = utils.render_jinja_template(
             [conversation], chat_template=source, bos_token="<s>", eos_token="</s>", **variables

@@ -19,7 +19,7 @@ from homezoo.train.options import TrainingOptions
 from homezoo.train.packing import make_pack
 
 torch: Any = pytest.importorskip("torch", reason="PyTorch, the extra `train`, is not installed")
-peft: Any = pytest.importorskip("peft")
+peft: Any = pytest.importorskip("peft", reason="PEFT, the peer, is not installed")
 
 from homezoo.ops.autograd_matmul import FrozenProducts  # noqa: E402
 from homezoo.train.lora import attach_deltas, detach_deltas  # noqa: E402

@@ -89,8 +89,12 @@ def test_a_folder_is_all_its_files(tmp_path: Path) -> None:
 
 
 def test_parquet_rows(tmp_path: Path) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
+    pyarrow = pytest.importorskip(
+        "pyarrow", reason="pyarrow, the extra `parquet`, is not installed"
+    )
+    parquet = pytest.importorskip(
+        "pyarrow.parquet", reason="pyarrow, the extra `parquet`, is not installed"
+    )
     table = pyarrow.table({"instruction": ["i", "j"], "input": [None, "n"], "output": ["o", None]})
     parquet.write_table(table, tmp_path / "data.parquet")
     data = read_data(tmp_path / "data.parquet")

@@ -148,7 +148,7 @@ def test_the_journal_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
 
 
 def test_a_picture_of_the_losses(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="matplotlib, the extra `plot`, is not installed")
     journal = Journal(tmp_path / "log.jsonl")
     journal.add({"step": 1, "loss": 2.0})
     journal.add({"step": 2, "loss": 1.0, "validation": 1.5})

@@ -57,8 +57,8 @@ def test_what_trl_cannot_do(settings: dict[str, Any], nf4: bool, message: str) -
 @pytest.fixture
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A random LLaMA of two layers and a vocabulary of words, made here; nothing is fetched."""
-    pytest.importorskip("trl")
-    torch = pytest.importorskip("torch")
+    pytest.importorskip("trl", reason="TRL, of the extra `gpu`, is not installed")
+    torch = pytest.importorskip("torch", reason="PyTorch, the extra `train`, is not installed")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     torch.set_num_threads(1)
     config = hf_folders.llama_config(model_type="llama")

@@ -157,7 +157,7 @@ def test_alpacoom_style_folders_load(tmp_path: Path) -> None:
 
 
 def test_old_pickled_weights_load_safely(tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="PyTorch, the extra `train`, is not installed")
     file = base_of("bloom")
     pairs = old_pairs(file)
     folder = write_folder(tmp_path / "a", pairs)

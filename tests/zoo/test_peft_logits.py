@@ -16,7 +16,7 @@ from homezoo.run.engine import Engine
 from homezoo.zoo.peft_read import read_peft
 from homezoo.zoo.peft_write import write_peft
 
-torch: Any = pytest.importorskip("torch")
+torch: Any = pytest.importorskip("torch", reason="PyTorch, the extra `train`, is not installed")
 SIZE = np.float32(
     0.25
 )  # small enough that no logit jumps where a half of the cache rounds otherwise
@@ -62,7 +62,7 @@ def test_logits_are_those_of_transformers(kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("stabilised", [False, True])
 def test_peft_itself_computes_the_same(kind: str, stabilised: bool, tmp_path: Path) -> None:
-    peft: Any = pytest.importorskip("peft")
+    peft: Any = pytest.importorskip("peft", reason="PEFT, the peer, is not installed")
     file, model = file_and_model(kind)
     last = [module.rpartition(".")[2] for module in random_pairs(file)]
     config = peft.LoraConfig(
